@@ -1,0 +1,79 @@
+"""The Brokers and Triggers the scenarios need, as files for `scaup up -f`.
+
+Responsible for: which Triggers exist, what they match, and which sink path each delivers to.
+Must not: start or measure anything.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+MATCHING_TYPE = "dev.scaup.bench"
+WRONG_PATH = "/s/wrong"
+"""Where the Triggers that match nothing would deliver: an arrival there is a mistake of the broker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """One Broker and its Triggers: `matching` of them match every event, each with a path of its own."""
+
+    broker: str
+    matching: int
+    others: int = 0
+
+    @property
+    def triggers(self) -> int:
+        """How many Triggers in all."""
+        return self.matching + self.others
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The sink paths that should get every accepted event."""
+        return tuple(f"/s/{number}" for number in range(self.matching))
+
+    def objects(self, sink: str) -> Iterator[dict[str, object]]:
+        """The objects, delivering to the sink at this address."""
+        yield {
+            "apiVersion": "eventing.knative.dev/v1",
+            "kind": "Broker",
+            "metadata": {
+                "name": self.broker,
+                "namespace": "default",
+                "annotations": {"eventing.knative.dev/broker.class": "Scaup"},
+            },
+        }
+        # The matching ones stand in the middle, so that neither first nor last is a lucky place.
+        for number in range(self.others // 2):
+            yield self._trigger(f"other-{number:04d}", f"{MATCHING_TYPE}.other.{number}", sink + WRONG_PATH)
+        for number, path in enumerate(self.paths):
+            yield self._trigger(f"match-{number:04d}", MATCHING_TYPE, sink + path)
+        for number in range(self.others // 2, self.others):
+            yield self._trigger(f"other-{number:04d}", f"{MATCHING_TYPE}.other.{number}", sink + WRONG_PATH)
+
+    def _trigger(self, name: str, event_type: str, uri: str) -> dict[str, object]:
+        return {
+            "apiVersion": "eventing.knative.dev/v1",
+            "kind": "Trigger",
+            "metadata": {"name": f"{self.broker}-{name}", "namespace": "default"},
+            "spec": {
+                "broker": self.broker,
+                "filter": {"attributes": {"type": event_type}},
+                "subscriber": {"uri": uri},
+            },
+        }
+
+
+ONE = Setup("one", matching=1)
+FAN_10 = Setup("fan10", matching=10)
+MANY = Setup("many", matching=1, others=999)
+
+
+def write(folder: Path, setups: tuple[Setup, ...], sink: str) -> None:
+    """One file for each Broker with all its Triggers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    for setup in setups:
+        text = yaml.dump_all(setup.objects(sink), Dumper=dumper, sort_keys=False)
+        (folder / f"{setup.broker}.yaml").write_text(text)

@@ -1,0 +1,139 @@
+"""Acknowledged publishing with our own window.
+
+The client's own request makes a timer for every message and its asynchronous publish never returns once a stream
+refuses; here one subscription takes all acknowledgements and one sweep looks after all deadlines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+import nats.errors
+import orjson
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from scaup.core.model.errors import BusRequestError, BusUnavailableError, EventTooLargeError, LogFullError
+
+ACK_TIMEOUT_S: Final = 5.0
+_SWEEP_S: Final = 0.5
+
+# JetStream's numbers for "no room" of the account or the server; a stream's own limits all have 10077 and a text.
+_FULL: Final = frozenset({10047, 10023, 10028, 10002})
+_FULL_WORDS: Final = frozenset(
+    {"maximum messages exceeded", "maximum bytes exceeded", "maximum messages per subject exceeded"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where a message was stored; ``duplicate`` where it was there already (by its ``Nats-Msg-Id``)."""
+
+    sequence: int
+    duplicate: bool = False
+
+
+class AckedPublisher:
+    """Publishes to streams and waits for the word that it is stored."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._prefix = ""
+        self._next = 0
+        self._waiting: dict[str, tuple[asyncio.Future[bytes], float]] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """How many publishes wait for their acknowledgement."""
+        return len(self._waiting)
+
+    async def start(self) -> None:
+        """Subscribe to the acknowledgements. Once, after connecting."""
+        self._prefix = self._client.new_inbox() + "."
+        await self._client.subscribe(
+            self._prefix + "*", cb=self._on_ack, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+
+    async def store(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> Stored:
+        """Publish and wait until the stream has it.
+
+        Raises LogFullError (its limits), EventTooLargeError (over the server's ``max_payload``, headers included),
+        BusRequestError (refused otherwise), and BusUnavailableError: no connection, or no answer within 5 s, in
+        which case the message may be stored all the same.
+        """
+        client = self._client
+        if not client.is_connected:
+            msg = "no connection to NATS"
+            raise BusUnavailableError(msg)
+        if len(data) + _size(headers) > client.max_payload:
+            # Over it the server would cut the client off for good, and nats-py looks at the data only.
+            msg = f"the event is larger than the bus takes ({client.max_payload} bytes, attributes included)"
+            raise EventTooLargeError(msg)
+        self._next += 1
+        token = str(self._next)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bytes] = loop.create_future()
+        self._waiting[token] = (future, loop.time() + ACK_TIMEOUT_S)
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
+        try:
+            await client.publish(subject, data, self._prefix + token, headers)
+            return _read(await future)
+        except nats.errors.Error as error:
+            msg = f"NATS did not take the message: {error}"
+            raise BusUnavailableError(msg) from error
+        finally:
+            self._waiting.pop(token, None)
+
+    def connection_lost(self) -> None:
+        """Every publish under way fails at once: its acknowledgement cannot come any more."""
+        for future, _ in self._waiting.values():
+            if not future.done():
+                msg = "the connection to NATS was lost before the acknowledgement came"
+                future.set_exception(BusUnavailableError(msg))
+
+    async def _on_ack(self, msg: Msg) -> None:
+        waiting = self._waiting.get(msg.subject[len(self._prefix) :])
+        if waiting is None or waiting[0].done():
+            return
+        if not msg.data:  # status 503: no stream listens on that subject
+            text = f"no stream takes the message (status {(msg.headers or {}).get('Status', '?')})"
+            waiting[0].set_exception(BusUnavailableError(text))
+        else:
+            waiting[0].set_result(msg.data)
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for future, deadline in self._waiting.values():  # in order of their deadlines
+            if deadline > now:
+                break
+            if not future.done():
+                msg = f"no acknowledgement from the event log within {ACK_TIMEOUT_S:g} s"
+                future.set_exception(BusUnavailableError(msg))
+        self._sweeper = loop.call_later(_SWEEP_S, self._sweep) if self._waiting else None
+
+
+def _size(headers: dict[str, str] | None) -> int:
+    if not headers:
+        return 0
+    size = 12
+    for name, value in headers.items():
+        size += len(name) + len(value) + 4
+    return size
+
+
+def _read(data: bytes) -> Stored:
+    answer = orjson.loads(data)
+    if (error := answer.get("error")) is None:
+        return Stored(answer["seq"], answer.get("duplicate", False))
+    description, number = error.get("description", ""), error.get("err_code", 0)
+    if number in _FULL or description in _FULL_WORDS:
+        msg = f"the stream is full: {description}"
+        raise LogFullError(msg)
+    msg = f"the stream refused the message: {description} ({number})"
+    raise BusRequestError(msg, status=error.get("code", 500), err_code=number)
+

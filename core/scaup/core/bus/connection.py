@@ -1,0 +1,172 @@
+"""The connection to NATS: connect, JetStream requests, and the fate of the process when the connection is gone for good.
+
+Must not know what is stored: streams and their meaning are in ``topology`` and its neighbours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import nats.errors
+import orjson
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from scaup.core.bus.acked import AckedPublisher
+from scaup.core.model.errors import BusRequestError, BusUnavailableError
+
+log = structlog.get_logger()
+
+API_TIMEOUT_S = 5.0
+MIN_SERVER_VERSION = (2, 12, 0)
+"""Scheduled messages, on which retries rest, came with this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class BusAccess:
+    """Where the bus is and how to get in. ``token`` is the embedded server's secret."""
+
+    url: str
+    creds: str | None = None
+    ca: str | None = None
+    token: str | None = None
+
+
+class Bus:
+    """One connection to NATS, shared by everything in a process.
+
+    ``epoch`` counts the times it was (re-)established; ``changed`` callbacks run after every loss and return.
+    """
+
+    def __init__(self, client: Client, acked: AckedPublisher) -> None:
+        self.client = client
+        self.acked = acked
+        self.epoch = 1
+        self.closed: asyncio.Event = asyncio.Event()
+        self._watchers: list[Callable[[bool], None]] = []
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether requests have somewhere to go right now."""
+        return self.client.is_connected
+
+    @property
+    def max_payload(self) -> int:
+        """The server's limit for one message, headers included, in bytes."""
+        return int(self.client.max_payload)
+
+    def on_change(self, watcher: Callable[[bool], None]) -> Callable[[], None]:
+        """Call ``watcher(is_connected)`` after each loss and return of the connection; gives back the way to stop it."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    def _change(self, is_connected: bool) -> None:
+        for watcher in list(self._watchers):
+            watcher(is_connected)
+
+    async def api(self, subject: str, body: Any = None, *, timeout: float = API_TIMEOUT_S) -> dict[str, Any]:
+        """A JetStream request (``STREAM.INFO.x``) and its answer.
+
+        Raises BusRequestError where JetStream refuses, BusUnavailableError where nobody answers in time.
+        """
+        data = b"" if body is None else orjson.dumps(body)
+        answer: dict[str, Any] = orjson.loads((await self.request(f"$JS.API.{subject}", data, timeout=timeout)).data)
+        if error := answer.get("error"):
+            description = error.get("description", "refused")
+            message = f"JetStream refused {subject}: {description} ({error.get('err_code')})"
+            raise BusRequestError(message, status=error.get("code", 500), err_code=error.get("err_code", 0))
+        return answer
+
+    async def request(self, subject: str, data: bytes, *, timeout: float) -> Msg:
+        """A request and its one answer; BusUnavailableError where there is no responder, connection or time."""
+        if not self.client.is_connected:
+            msg = "no connection to NATS"
+            raise BusUnavailableError(msg)
+        try:
+            return await self.client.request(subject, data, timeout=timeout)
+        except nats.errors.NoRespondersError as error:
+            msg = f"nobody answers on {subject}"
+            raise BusUnavailableError(msg) from error
+        except (TimeoutError, nats.errors.Error) as error:
+            msg = f"no answer on {subject} within {timeout:g} s"
+            raise BusUnavailableError(msg) from error
+
+    async def publish(self, subject: str, data: bytes = b"", reply: str = "") -> None:
+        """Fire and forget: hints, acknowledgements, answers. Lost without a word when there is no connection."""
+        with suppress(nats.errors.Error):
+            await self.client.publish(subject, data, reply)
+
+    async def subscribe(
+        self, subject: str, callback: Callable[[Msg], Awaitable[None]], *, queue: str = ""
+    ) -> Callable[[], Awaitable[None]]:
+        """Call ``callback`` for every message, in order; gives back the way to end it. No message is dropped here."""
+        subscription = await self.client.subscribe(
+            subject, queue=queue, cb=callback, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+
+        async def end() -> None:
+            with suppress(nats.errors.Error):
+                await subscription.unsubscribe()
+
+        return end
+
+
+async def _ignored(_error: Exception) -> None:
+    """What nats-py reports here is seen again where it matters: at the request that fails, or as a lost connection."""
+
+
+@asynccontextmanager
+async def connect(access: BusAccess, name: str) -> AsyncIterator[Bus]:
+    """Connect and stay connected: attempts go on for ever, also the first.
+
+    A client that closes for good (which only happens when the server throws it out) sets ``bus.closed``; the
+    process has to end then, for nothing can bring it back.
+    """
+    client = Client()
+    acked = AckedPublisher(client)
+    bus = Bus(client, acked)
+
+    async def disconnected() -> None:
+        acked.connection_lost()
+        bus._change(False)  # noqa: SLF001
+
+    async def reconnected() -> None:
+        bus.epoch += 1
+        bus._change(True)  # noqa: SLF001
+
+    async def closed() -> None:
+        acked.connection_lost()
+        bus.closed.set()
+
+    await client.connect(
+        servers=access.url.split(","),
+        name=name,
+        token=access.token,
+        user_credentials=access.creds,
+        tls=ssl.create_default_context(cafile=access.ca) if access.ca else None,
+        allow_reconnect=True,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.2,  # type: ignore[arg-type]
+        connect_timeout=2,
+        ping_interval=5,
+        max_outstanding_pings=2,
+        pending_size=64 << 20,
+        skip_subject_validation=True,
+        error_cb=_ignored,
+        disconnected_cb=disconnected,
+        reconnected_cb=reconnected,
+        closed_cb=closed,
+    )
+    await acked.start()
+    try:
+        yield bus
+    finally:
+        acked.connection_lost()
+        with suppress(Exception):
+            await asyncio.wait_for(client.close(), 2)

@@ -1,0 +1,169 @@
+"""The streams and consumers of a Broker, as values, and making them so.
+
+Settings that lose events when they are wrong are set here and said why:
+
+- the event log discards *new*: a full log refuses, it never drops what is not settled; it has no age and no limit
+  per subject, for the server would apply them to events that are not settled yet;
+- the queues discard *old* and have no limit, which never discards: JetStream (2.15.1) takes scheduled messages only
+  in such streams. Their quota is kept by the dispatchers (decision 0003);
+- the dead letters discard new, per Trigger, so that one Trigger's cannot push out another's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from scaup.core.bus.connection import Bus
+from scaup.core.bus.kv import STREAM_NOT_FOUND
+from scaup.core.model.definitions import BrokerDefinition
+from scaup.core.model.errors import BusRequestError
+from scaup.core.model.names import (
+    DISPATCH_CONSUMER,
+    BrokerUid,
+    TriggerUid,
+    dead_stream,
+    dead_subjects,
+    log_stream,
+    log_subjects,
+    queue_stream,
+    queue_subject,
+    queue_subjects,
+    retry_subjects,
+)
+
+_NS: Final = 1_000_000_000
+ACK_WAIT_S: Final = 15.0
+"""A dispatcher that has not settled an entry of the log in this time is taken for dead. Entries are held 1 s at most."""
+QUEUE_ACK_WAIT_S: Final = 30.0
+"""The same for an entry of a queue; the owner says "in progress" while an attempt runs."""
+DUPLICATE_WINDOW_S: Final = 300.0
+DEAD_LETTERS_PER_TRIGGER: Final = 100_000
+CONSUMER_NOT_FOUND: Final = 10014
+
+
+def streams(broker: BrokerDefinition) -> list[dict[str, Any]]:
+    """The configurations of a Broker's three streams."""
+    label = {"scaup.dev/namespace": broker.namespace, "scaup.dev/broker": broker.name}
+    common = {
+        "storage": "file",
+        "num_replicas": broker.replicas,
+        "duplicate_window": int(DUPLICATE_WINDOW_S * _NS),
+        "allow_direct": True,
+        "max_msgs": -1,
+        "max_age": 0,
+        "metadata": label,
+    }
+    where = f"Broker {broker.namespace}/{broker.name}"
+    return [
+        common
+        | {
+            "name": log_stream(broker.uid),
+            "description": f"Event log of {where}",
+            "subjects": [log_subjects(broker.uid)],
+            "retention": "limits",
+            "discard": "new",
+            "max_bytes": broker.log_max_bytes,
+            "max_msgs_per_subject": -1,
+        },
+        common
+        | {
+            "name": queue_stream(broker.uid),
+            "description": f"Queues of the Triggers of {where}",
+            "subjects": [queue_subjects(broker.uid), retry_subjects(broker.uid)],
+            "retention": "workqueue",
+            "discard": "old",
+            "max_bytes": -1,
+            "max_msgs_per_subject": -1,
+            "allow_msg_schedules": True,
+            "allow_rollup_hdrs": True,
+        },
+        common
+        | {
+            "name": dead_stream(broker.uid),
+            "description": f"Dead letters of {where}",
+            "subjects": [dead_subjects(broker.uid)],
+            "retention": "limits",
+            "discard": "new",
+            "discard_new_per_subject": True,
+            "max_bytes": -1,
+            "max_msgs_per_subject": DEAD_LETTERS_PER_TRIGGER,
+        },
+    ]
+
+
+def dispatch_consumer(broker: BrokerUid) -> dict[str, Any]:
+    """The one consumer of a log, shared by all dispatchers."""
+    return {
+        "durable_name": DISPATCH_CONSUMER,
+        "description": "what the dispatchers have settled",
+        "deliver_policy": "all",
+        "ack_policy": "explicit",
+        "ack_wait": int(ACK_WAIT_S * _NS),
+        "max_deliver": -1,
+        "max_ack_pending": 20_000,
+        "max_waiting": 512,
+        "replay_policy": "instant",
+        "filter_subject": log_subjects(broker),
+    }
+
+
+def queue_consumer(broker: BrokerUid, trigger: TriggerUid) -> dict[str, Any]:
+    """The consumer of a Trigger's queue: kept until its owner removes it (no inactivity threshold)."""
+    return {
+        "durable_name": trigger,
+        "deliver_policy": "all",
+        "ack_policy": "explicit",
+        "ack_wait": int(QUEUE_ACK_WAIT_S * _NS),
+        "max_deliver": -1,
+        "max_ack_pending": 2_000,
+        "replay_policy": "instant",
+        "filter_subject": queue_subject(broker, trigger),
+    }
+
+
+async def ensure_stream(bus: Bus, config: dict[str, Any]) -> None:
+    """Make the stream, or change the one that is there where it differs in what we set."""
+    name = config["name"]
+    try:
+        present = (await bus.api(f"STREAM.INFO.{name}"))["config"]
+    except BusRequestError as error:
+        if error.err_code != STREAM_NOT_FOUND:
+            raise
+        await bus.api(f"STREAM.CREATE.{name}", config)
+        return
+    wanted = {key: value for key, value in config.items() if key != "metadata"}
+    if any(present.get(key) != value for key, value in wanted.items()):
+        await bus.api(f"STREAM.UPDATE.{name}", present | wanted)
+
+
+async def ensure_consumer(bus: Bus, stream: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Make the durable consumer, or find the same one there; its info."""
+    name = config["durable_name"]
+    request = {"stream_name": stream, "config": config, "action": ""}
+    return await bus.api(f"CONSUMER.DURABLE.CREATE.{stream}.{name}", request)
+
+
+async def ensure_broker(bus: Bus, broker: BrokerDefinition) -> None:
+    """Everything a Broker needs on the bus, the consumer last: a Broker is usable when this returns."""
+    for config in streams(broker):
+        await ensure_stream(bus, config)
+    await ensure_consumer(bus, log_stream(broker.uid), dispatch_consumer(broker.uid))
+
+
+async def remove_broker(bus: Bus, broker: BrokerUid) -> None:
+    """Remove a deleted Broker's streams with all they hold."""
+    for name in (log_stream(broker), queue_stream(broker), dead_stream(broker)):
+        try:
+            await bus.api(f"STREAM.DELETE.{name}")
+        except BusRequestError as error:
+            if error.err_code != STREAM_NOT_FOUND:
+                raise
+
+
+async def remove_consumer(bus: Bus, stream: str, consumer: str) -> None:
+    """Remove a consumer; nothing happens where it is gone already."""
+    try:
+        await bus.api(f"CONSUMER.DELETE.{stream}.{consumer}")
+    except BusRequestError as error:
+        if error.err_code not in {CONSUMER_NOT_FOUND, STREAM_NOT_FOUND}:
+            raise

@@ -1,0 +1,1 @@
+"""Filter dialects, compiled to predicates over an event's attributes. Pure functions."""

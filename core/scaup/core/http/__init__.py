@@ -1,0 +1,1 @@
+"""HTTP in and out: servers with a life cycle, one pooled client."""

@@ -1,0 +1,75 @@
+"""The event: attributes as their canonical strings, data as bytes.
+
+One presentation for all: an attribute is text however the event came (binary mode has no types), data is never
+parsed or written anew, time stays the text the producer wrote.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+REQUIRED: Final = ("specversion", "id", "source", "type")
+OPTIONAL: Final = ("datacontenttype", "dataschema", "subject", "time")
+
+ARRIVAL_TIME: Final = "knativearrivaltime"
+HOPS: Final = "knativebrokerttl"
+MAX_HOPS: Final = 255
+
+PASSED_HEADERS: Final = ("x-request-id", "retry-after")
+PASSED_PREFIXES: Final = ("knative-", "x-b3-")
+
+
+@dataclass(slots=True)
+class Event:
+    """A CloudEvent 1.0: ``attributes`` hold the canonical strings (``specversion`` included), ``data`` the content.
+
+    ``data`` is None where there is none; an empty content is the same as none, as in HTTP's binary mode.
+    Treated as a value: whoever changes an attribute makes a copy (``with_attributes``).
+    """
+
+    attributes: dict[str, str]
+    data: bytes | None = None
+
+    @property
+    def id(self) -> str:
+        """The ``id`` attribute."""
+        return self.attributes["id"]
+
+    @property
+    def source(self) -> str:
+        """The ``source`` attribute."""
+        return self.attributes["source"]
+
+    @property
+    def type(self) -> str:
+        """The ``type`` attribute."""
+        return self.attributes["type"]
+
+    def with_attributes(self, **changes: str | None) -> Event:
+        """A copy with attributes set, or removed where the value is None."""
+        attributes = {**self.attributes}
+        for name, value in changes.items():
+            if value is None:
+                attributes.pop(name, None)
+            else:
+                attributes[name] = value
+        return Event(attributes, self.data)
+
+
+def next_hops(given: str | None) -> int:
+    """The hop count to store for an event that came with ``given``: 255 where absent or no integer, else one less.
+
+    Never below 0, and 0 means the event must not be accepted (Knative's loop guard, ``knativebrokerttl``).
+    """
+    if given is None:
+        return MAX_HOPS
+    try:
+        return max(int(given) - 1, 0)
+    except ValueError:
+        return MAX_HOPS
+
+
+def is_passed(header: str) -> bool:
+    """Whether a request header (lower case) travels with the event to its subscribers."""
+    return header in PASSED_HEADERS or header.startswith(PASSED_PREFIXES)

@@ -1,0 +1,173 @@
+"""Every name on the bus: streams, subjects, consumers, buckets and keys. Made here, taken apart here, nowhere else.
+
+Names carry the uid of the Broker or Trigger, so a thing that is made anew under an old name never meets what its
+predecessor left behind. Names are reversible and never collide: uids hold letters, digits and ``-`` only, and each
+kind of name has a prefix (or a position) of its own. What a person wants to read (namespace and name) stands in the
+description of the stream, not in its name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NewType
+
+BrokerUid = NewType("BrokerUid", str)
+TriggerUid = NewType("TriggerUid", str)
+
+DEFINITIONS_BUCKET: Final = "definitions"
+OBJECTS_BUCKET: Final = "objects"
+REPLICAS_BUCKET: Final = "replicas"
+DISPATCH_CONSUMER: Final = "dispatch"
+COMPLETE_KEY: Final = "complete"
+
+LOG: Final = "log"
+QUEUE: Final = "queue"
+DEAD: Final = "dead"
+
+_UID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_STREAM = re.compile(rf"scaup-({LOG}|{QUEUE}|{DEAD})-([A-Za-z0-9-]{{1,64}})")
+
+
+def checked_uid(uid: str) -> str:
+    """``uid`` itself, if it can stand in a subject; raises ValueError otherwise."""
+    if not _UID.fullmatch(uid):
+        msg = f"{uid!r} cannot be a uid: letters, digits and '-' only, 1 to 64 characters"
+        raise ValueError(msg)
+    return uid
+
+
+def log_stream(broker: BrokerUid) -> str:
+    """The event log of a Broker."""
+    return f"scaup-{LOG}-{checked_uid(broker)}"
+
+
+def queue_stream(broker: BrokerUid) -> str:
+    """The queues of a Broker's Triggers."""
+    return f"scaup-{QUEUE}-{checked_uid(broker)}"
+
+
+def dead_stream(broker: BrokerUid) -> str:
+    """The dead letters of a Broker that are kept."""
+    return f"scaup-{DEAD}-{checked_uid(broker)}"
+
+
+def parse_stream(name: str) -> tuple[str, BrokerUid] | None:
+    """``(LOG | QUEUE | DEAD, broker uid)`` of one of our streams; None for anybody else's."""
+    found = _STREAM.fullmatch(name)
+    return (found[1], BrokerUid(found[2])) if found else None
+
+
+def log_subjects(broker: BrokerUid) -> str:
+    """Everything in a Broker's event log."""
+    return f"scaup.log.{checked_uid(broker)}.*"
+
+
+def event_subject(broker: BrokerUid) -> str:
+    """Where the ingress appends what producers sent."""
+    return f"scaup.log.{checked_uid(broker)}.event"
+
+
+def reply_subject(broker: BrokerUid) -> str:
+    """Where the dispatcher appends what subscribers replied."""
+    return f"scaup.log.{checked_uid(broker)}.reply"
+
+
+def queue_subject(broker: BrokerUid, trigger: TriggerUid) -> str:
+    """Entries of a Trigger's queue that can be worked now (or within a second)."""
+    return f"scaup.queue.{checked_uid(broker)}.{checked_uid(trigger)}"
+
+
+def retry_subject(broker: BrokerUid, trigger: TriggerUid, sequence: int) -> str:
+    """Where the entry for one event of the log waits for its time: one subject an event, so the newest wins."""
+    return f"scaup.retry.{checked_uid(broker)}.{checked_uid(trigger)}.{sequence}"
+
+
+def retry_subjects(broker: BrokerUid, trigger: TriggerUid | None = None) -> str:
+    """All waiting entries of a Trigger, or of a Broker."""
+    return f"scaup.retry.{checked_uid(broker)}.{checked_uid(trigger) if trigger else '*'}.*"
+
+
+def queue_subjects(broker: BrokerUid) -> str:
+    """The workable entries of all Triggers of a Broker."""
+    return f"scaup.queue.{checked_uid(broker)}.*"
+
+
+def dead_subject(broker: BrokerUid, trigger: TriggerUid) -> str:
+    """A Trigger's kept dead letters."""
+    return f"scaup.dead.{checked_uid(broker)}.{checked_uid(trigger)}"
+
+
+def dead_subjects(broker: BrokerUid) -> str:
+    """All kept dead letters of a Broker."""
+    return f"scaup.dead.{checked_uid(broker)}.*"
+
+
+def trigger_of_subject(subject: str) -> TriggerUid | None:
+    """The Trigger whose queue, waiting entry or dead letter a subject names; None where it names none."""
+    parts = subject.split(".")
+    if len(parts) >= 4 and parts[0] == "scaup" and parts[1] in {"queue", "retry", "dead"}:
+        return TriggerUid(parts[3])
+    return None
+
+
+def match_subject(broker: BrokerUid) -> str:
+    """Where the filter answers "who wants these?" for a Broker."""
+    return f"scaup.match.{checked_uid(broker)}"
+
+
+MATCH_SUBJECTS: Final = "scaup.match.*"
+PARKED_HINTS: Final = "scaup.hint.parked.*.*"
+TRIM_HINTS: Final = "scaup.hint.trim.*"
+
+
+def parked_hint(broker: BrokerUid, trigger: TriggerUid) -> str:
+    """Says to the owner of a Trigger that its queue has work. A hint only: a sweep finds what it misses."""
+    return f"scaup.hint.parked.{checked_uid(broker)}.{checked_uid(trigger)}"
+
+
+def trim_hint(broker: BrokerUid) -> str:
+    """Says to the dispatchers that a Broker's log needs room."""
+    return f"scaup.hint.trim.{checked_uid(broker)}"
+
+
+def hinted(subject: str) -> list[str]:
+    """The uids a hint's subject names, the Broker's first."""
+    return subject.split(".")[3:]
+
+
+def parking_id(sequence: int, trigger: TriggerUid, attempts: int) -> str:
+    """``Nats-Msg-Id`` of a queue entry or dead letter: a redelivered log entry does not park twice."""
+    return f"log:{sequence}:{trigger}:{attempts}"
+
+
+def broker_key(uid: str) -> str:
+    """Key of a Broker in the definitions bucket."""
+    return f"broker.{checked_uid(uid)}"
+
+
+def trigger_key(uid: str) -> str:
+    """Key of a Trigger in the definitions bucket."""
+    return f"trigger.{checked_uid(uid)}"
+
+
+def address_key(api_version: str, kind: str, namespace: str, name: str) -> str:
+    """Key of an Addressable in the definitions bucket: ``address/v1/Service/default/web``."""
+    return f"address/{api_version}/{kind}/{namespace}/{name}"
+
+
+def parse_address_key(key: str) -> tuple[str, str, str, str] | None:
+    """``(apiVersion, kind, namespace, name)`` of an address key; None for any other key."""
+    head, _, rest = key.partition("/")
+    parts = rest.rsplit("/", 3)
+    return (parts[0], parts[1], parts[2], parts[3]) if head == "address" and len(parts) == 4 else None
+
+
+def object_key(group: str, plural: str, namespace: str, name: str) -> str:
+    """Key of an object of the local API in the objects bucket; ``-`` stands for the core group and no namespace."""
+    return f"object/{group or '-'}/{plural}/{namespace or '-'}/{name}"
+
+
+def replica_key(role: str, replica: str) -> str:
+    """Key under which a replica reports the revision it has applied."""
+    safe = re.sub(r"[^A-Za-z0-9-]", lambda found: f"={ord(found[0]):x}=", replica)
+    return f"{role}.{safe}"

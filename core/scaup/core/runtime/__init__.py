@@ -1,0 +1,1 @@
+"""What every process needs around its story: settings, logs, metrics, life cycle, definitions."""

@@ -1,0 +1,1 @@
+"""What tests share: a real nats-server, waiting without sleeping, factories of events and definitions."""

@@ -1,0 +1,27 @@
+"""Waiting for something to become true: bounded, and with a word about what was waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def eventually(
+    condition: Callable[[], T] | Callable[[], Awaitable[T]], what: str, *, within_s: float = 10.0
+) -> T:
+    """Ask again and again until ``condition`` gives something true, and give that back."""
+    end = time.monotonic() + within_s
+    while True:
+        found = condition()
+        if isinstance(found, Awaitable):
+            found = await found
+        if found:
+            return found  # type: ignore[return-value]
+        if time.monotonic() > end:
+            msg = f"not within {within_s:g} s: {what} (last: {found!r})"
+            raise AssertionError(msg)
+        await asyncio.sleep(0.01)
