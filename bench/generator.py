@@ -102,7 +102,9 @@ class Generator:
                 await asyncio.wait_for(self.done.wait(), self.plan.duration + self.plan.timeout + 2)
         finally:
             self._sending = False
-            sweep.cancel()
+            self._backlog.clear()  # what has not been sent by now stays unsent
+            for task in (sweep, *self._tasks):
+                task.cancel()
             if ticker is not None:
                 ticker.stop()
             for connection in list(self._open):

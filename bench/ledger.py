@@ -118,9 +118,7 @@ def balance(record: Record, arrived: Mapping[str, Arrived], expect: Sequence[str
     for path in sorted(set(arrived) | set(expect)):
         here = arrived.get(path, nothing)
         delivered, times = _first_arrivals(here.first, accepted)
-        latencies += [
-            time - record.scheduled[sequence] for sequence, time in zip(delivered, times, strict=True)
-        ]
+        latencies += [time - record.scheduled[sequence] for sequence, time in zip(delivered, times, strict=True)]
         last_arrival = max(last_arrival, max(times, default=0))
         if path in expect:
             complete.intersection_update(delivered)

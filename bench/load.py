@@ -142,22 +142,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, default=default.size, help="bytes of data")
     parser.add_argument("--type", default=default.event_type, help="the events' ce-type")
     parser.add_argument("--connections", type=int, default=default.connections)
-    parser.add_argument(
-        "--timeout", type=float, default=default.timeout, help="seconds to wait for an answer"
-    )
-    parser.add_argument(
-        "--sink-port", type=int, default=9900, help="where Triggers should deliver; 0: any free port"
-    )
+    parser.add_argument("--timeout", type=float, default=default.timeout, help="seconds to wait for an answer")
+    parser.add_argument("--sink-port", type=int, default=9900, help="where Triggers should deliver; 0: any free port")
     parser.add_argument("--expect", default="/s/0", help="sink paths that should get every event: /s/0,/s/1")
-    parser.add_argument(
-        "--behave", action="append", default=[], metavar="PATH:HOW", help="hang, status=503, delay=0.5"
-    )
-    parser.add_argument(
-        "--settle", type=float, default=default.settle, help="seconds of quiet after the last delivery"
-    )
-    parser.add_argument(
-        "--deadline", type=float, default=default.deadline, help="most seconds to wait for deliveries"
-    )
+    parser.add_argument("--behave", action="append", default=[], metavar="PATH:HOW", help="hang, status=503, delay=0.5")
+    parser.add_argument("--settle", type=float, default=default.settle, help="seconds of quiet after the last delivery")
+    parser.add_argument("--deadline", type=float, default=default.deadline, help="most seconds to wait for deliveries")
     parser.add_argument("--pids", default="", help="processes to meter: name=pid,name=pid")
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     return parser
@@ -177,9 +167,7 @@ async def _from_command_line(asked: argparse.Namespace) -> Result:
         settle=asked.settle,
         deadline=asked.deadline,
     )
-    pids = {
-        name: int(pid) for name, _, pid in (pair.partition("=") for pair in asked.pids.split(",") if pair)
-    }
+    pids = {name: int(pid) for name, _, pid in (pair.partition("=") for pair in asked.pids.split(",") if pair)}
     async with started_sink(asked.sink_port) as sink:
         if load.broker_url == "sink":
             load = replace(load, broker_url=sink.url(load.expect[0]))

@@ -1,6 +1,6 @@
 """The event loop the load tool runs on, and its ticks.
 
-Responsible for: uvloop where it exists, and a tick finer than the loop's own timers.
+Responsible for: uvloop where it exists, unwinding on signals, and a tick finer than the loop's own timers.
 Must not: know what happens at a tick.
 """
 
@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import signal
 import struct
 import sys
 from collections.abc import Callable, Coroutine
@@ -17,16 +18,26 @@ T = TypeVar("T")
 
 
 def run_fast(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` on uvloop, or on the standard loop where there is none."""
-    try:
+    """Run `main` on uvloop, or on the standard loop where there is none; a signal to end unwinds it."""
+    factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    with contextlib.suppress(ImportError):
         import uvloop
-    except ImportError:
-        return asyncio.run(main)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
         try:
-            return runner.run(main)
-        except KeyboardInterrupt:
+            return runner.run(_until_signalled(main))
+        except (KeyboardInterrupt, asyncio.CancelledError):
             raise SystemExit(130) from None
+
+
+async def _until_signalled(main: Coroutine[Any, Any, T]) -> T:
+    """What was started (a whole Scaup) has to be ended when we are told to stop: cancel instead of dying."""
+    task = asyncio.ensure_future(main)
+    with contextlib.suppress(NotImplementedError):  # not on Windows
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    return await task
 
 
 class Ticker:

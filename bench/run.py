@@ -7,7 +7,6 @@ Must not: measure anything itself.
 """
 
 import argparse
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -91,9 +90,7 @@ def show(report: Report) -> None:
     for complaint in report.complaints:
         console.print(f"[red]{complaint}")
     if not report.complaints:
-        console.print(
-            "Every run: all accepted events delivered, no duplicates, nothing refused, nothing failed."
-        )
+        console.print("Every run: all accepted events delivered, no duplicates, nothing refused, nothing failed.")
 
 
 def save(report: Report) -> Path:
@@ -113,16 +110,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="measure a whole Scaup on this machine")
     parser.add_argument("--scenarios", default=default.scenarios, help="letters of: A, B, C, D")
     parser.add_argument("--duration", type=float, default=default.duration, help="seconds of A, C, D runs")
-    parser.add_argument(
-        "--steady-seconds", type=float, default=default.steady_seconds, help="seconds of B runs"
-    )
+    parser.add_argument("--steady-seconds", type=float, default=default.steady_seconds, help="seconds of B runs")
     parser.add_argument("--repeats", type=int, default=default.repeats, help="runs behind each median")
     parser.add_argument("--warm-up", type=float, default=default.warm_up, help="seconds, not measured")
     parser.add_argument("--size", type=int, default=default.size, help="bytes of data")
     parser.add_argument("--connections", type=int, default=default.connections)
-    parser.add_argument(
-        "--deadline", type=float, default=default.deadline, help="longest wait for deliveries"
-    )
+    parser.add_argument("--deadline", type=float, default=default.deadline, help="longest wait for deliveries")
     parser.add_argument("--port-offset", type=int, default=2000, help="keeps clear of a Scaup in daily use")
     parser.add_argument("--save", action="store_true", help="write bench/results/YYYY-MM-DD.json")
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
@@ -146,8 +139,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         connections=asked.connections,
         deadline=asked.deadline,
     )
-    # A stopped bench must end the Scaup it started: SIGTERM then unwinds as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         report = run_fast(bench(options, asked.port_offset))
     except (StackError, OSError, ValueError, RuntimeError) as why:

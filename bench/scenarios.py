@@ -153,9 +153,7 @@ class Bench:
         figures = [
             Figure.of("events/s end to end, 1 Trigger", with_one),
             Figure.of("events/s end to end, 1,000 Triggers", with_many),
-            Figure(
-                "ratio of medians (range: of pairs)", ratio, min(pairs, default=0), max(pairs, default=0), 3
-            ),
+            Figure("ratio of medians (range: of pairs)", ratio, min(pairs, default=0), max(pairs, default=0), 3),
             Figure.of("CPU s / 10,000 events, 1 Trigger", [r.cpu_per_10k(*TOOL) for r in one], 2),
             Figure.of("CPU s / 10,000 events, 1,000 Triggers", [r.cpu_per_10k(*TOOL) for r in many], 2),
         ]

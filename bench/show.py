@@ -52,9 +52,7 @@ def _paths(result: Result) -> Table:
     table = Table("path", "distinct", "missing", "duplicates", "unaccepted", title="at the sink")
     for path in result.paths:
         missing = f"{path.missing:,}" if path.expected else "-"
-        table.add_row(
-            path.path, f"{path.distinct:,}", missing, f"{path.duplicates:,}", f"{path.unaccepted:,}"
-        )
+        table.add_row(path.path, f"{path.distinct:,}", missing, f"{path.duplicates:,}", f"{path.unaccepted:,}")
     return table
 
 
@@ -70,7 +68,5 @@ def usage_table(usage: Iterable[Usage], events: int) -> Table:
     if ours and events:
         seconds = sum(used.cpu_seconds for used in ours)
         table.add_section()
-        table.add_row(
-            "all but generator and sink", "", f"{seconds:.2f}", f"{seconds * 10_000 / events:.3f}", ""
-        )
+        table.add_row("all but generator and sink", "", f"{seconds:.2f}", f"{seconds * 10_000 / events:.3f}", "")
     return table

@@ -50,9 +50,7 @@ class Sink:
             case "/_/ready":
                 return 200, b"ok"
             case "/_/progress":
-                return 200, orjson.dumps(
-                    {p.decode(): _counts(place, run) for p, place in self.places.items()}
-                )
+                return 200, orjson.dumps({p.decode(): _counts(place, run) for p, place in self.places.items()})
             case "/_/arrivals":
                 arrivals = self.place(path).runs.get(run)
                 return 200, arrivals.first.tobytes() if arrivals else b""
@@ -145,9 +143,7 @@ class SinkConnection(asyncio.Protocol):
         path = head[start : head.find(b" ", start)]
         if path.startswith(b"/_/"):
             status, body = self._sink.control(path.decode())
-            self._write(
-                head, b"HTTP/1.1 %d Control\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
-            )
+            self._write(head, b"HTTP/1.1 %d Control\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
             return
         place = self._sink.place(path)
         behaviour = place.behaviour
@@ -159,9 +155,7 @@ class SinkConnection(asyncio.Protocol):
                 self._answer_status(head, place, behaviour.status)
             case Do.DELAY:
                 self._waiting = True
-                asyncio.get_running_loop().call_later(
-                    behaviour.seconds, partial(self._answer_late, head, place)
-                )
+                asyncio.get_running_loop().call_later(behaviour.seconds, partial(self._answer_late, head, place))
             case Do.HANG:
                 place.held += 1
                 self._waiting = True

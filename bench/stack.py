@@ -91,9 +91,7 @@ async def started(start: Start) -> AsyncIterator[Stack]:
         await _stop(process)
 
 
-async def _until_ready(
-    start: Start, process: asyncio.subprocess.Process, begun: float
-) -> tuple[float, float]:
+async def _until_ready(start: Start, process: asyncio.subprocess.Process, begun: float) -> tuple[float, float]:
     """Seconds from the start until /readyz is good, and until every Trigger is Ready."""
     health = f"http://127.0.0.1:{9094 + start.port_offset}/readyz"
     api = f"http://127.0.0.1:{8081 + start.port_offset}{_TRIGGERS}"

@@ -53,9 +53,7 @@ class AckedPublisher:
     async def start(self) -> None:
         """Subscribe to the acknowledgements. Once, after connecting."""
         self._prefix = self._client.new_inbox() + "."
-        await self._client.subscribe(
-            self._prefix + "*", cb=self._on_ack, pending_msgs_limit=0, pending_bytes_limit=0
-        )
+        await self._client.subscribe(self._prefix + "*", cb=self._on_ack, pending_msgs_limit=0, pending_bytes_limit=0)
 
     async def store(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> Stored:
         """Publish and wait until the stream has it.
@@ -136,4 +134,3 @@ def _read(data: bytes) -> Stored:
         raise LogFullError(msg)
     msg = f"the stream refused the message: {description} ({number})"
     raise BusRequestError(msg, status=error.get("code", 500), err_code=number)
-

@@ -23,6 +23,8 @@ from scaup.core.model.errors import BusRequestError, BusUnavailableError
 
 log = structlog.get_logger()
 
+__all__ = ["Bus", "BusAccess", "Msg", "connect"]
+
 API_TIMEOUT_S = 5.0
 MIN_SERVER_VERSION = (2, 12, 0)
 """Scheduled messages, on which retries rest, came with this version."""
@@ -50,6 +52,8 @@ class Bus:
         self.epoch = 1
         self.closed: asyncio.Event = asyncio.Event()
         self._watchers: list[Callable[[bool], None]] = []
+        self._outbox: list[tuple[str, bytes]] = []
+        self._has_post = asyncio.Event()
 
     @property
     def is_connected(self) -> bool:
@@ -60,6 +64,12 @@ class Bus:
     def max_payload(self) -> int:
         """The server's limit for one message, headers included, in bytes."""
         return int(self.client.max_payload)
+
+    async def until_closed(self) -> None:
+        """Return never, or raise when the client closed for good: the process has to end then."""
+        await self.closed.wait()
+        msg = "the connection to NATS was closed for good"
+        raise BusUnavailableError(msg, hint="look at the log of the NATS server for the reason")
 
     def on_change(self, watcher: Callable[[bool], None]) -> Callable[[], None]:
         """Call ``watcher(is_connected)`` after each loss and return of the connection; gives back the way to stop it."""
@@ -96,6 +106,21 @@ class Bus:
         except (TimeoutError, nats.errors.Error) as error:
             msg = f"no answer on {subject} within {timeout:g} s"
             raise BusUnavailableError(msg) from error
+
+    def post(self, subject: str, data: bytes) -> None:
+        """Fire and forget, without waiting: acknowledgements by the thousand. Sent in order, very soon."""
+        if not self._outbox:
+            self._has_post.set()
+        self._outbox.append((subject, data))
+
+    async def deliver_posts(self) -> None:
+        """Send what ``post`` took, until cancelled."""
+        while True:
+            await self._has_post.wait()
+            self._has_post.clear()
+            posts, self._outbox = self._outbox, []
+            for subject, data in posts:
+                await self.publish(subject, data)
 
     async def publish(self, subject: str, data: bytes = b"", reply: str = "") -> None:
         """Fire and forget: hints, acknowledgements, answers. Lost without a word when there is no connection."""
@@ -164,9 +189,13 @@ async def connect(access: BusAccess, name: str) -> AsyncIterator[Bus]:
         closed_cb=closed,
     )
     await acked.start()
+    delivering = asyncio.create_task(bus.deliver_posts(), name="posts")
     try:
         yield bus
     finally:
+        delivering.cancel()
+        for subject, data in bus._outbox:  # noqa: SLF001
+            await bus.publish(subject, data)
         acked.connection_lost()
         with suppress(Exception):
             await asyncio.wait_for(client.close(), 2)

@@ -109,16 +109,20 @@ class Bucket:
             headers["Nats-Expected-Last-Subject-Sequence"] = str(expected)
         return (await self._bus.acked.store(self._prefix + key, b"", headers)).sequence
 
-    async def purge(self, key: str) -> None:
-        """Remove every trace of a key, the mark of its deletion included. Watchers do not see it."""
-        await self._bus.api(f"STREAM.PURGE.{self.stream}", {"filter": self._prefix + key})
+    async def purge(self, key: str, *, through: int | None = None) -> None:
+        """Remove every trace of a key, the mark of its deletion included. Watchers do not see it.
+
+        With ``through`` only up to that revision: what was put since stays, whichever comes first.
+        """
+        request: dict[str, Any] = {"filter": self._prefix + key}
+        if through is not None:
+            request["seq"] = through + 1  # JetStream purges what is below
+        await self._bus.api(f"STREAM.PURGE.{self.stream}", request)
 
     async def get(self, key: str) -> Entry | None:
         """The last value of a key; None where it was never put, or was deleted."""
         try:
-            answer = await self._bus.api(
-                f"STREAM.MSG.GET.{self.stream}", {"last_by_subj": self._prefix + key}
-            )
+            answer = await self._bus.api(f"STREAM.MSG.GET.{self.stream}", {"last_by_subj": self._prefix + key})
         except BusRequestError as error:
             if error.err_code == NO_MESSAGE:
                 return None

@@ -20,9 +20,10 @@ from scaup.core.model.errors import BusRequestError
 from scaup.core.model.names import (
     DISPATCH_CONSUMER,
     BrokerUid,
-    TriggerUid,
+    Lane,
     dead_stream,
     dead_subjects,
+    lane_consumer,
     log_stream,
     log_subjects,
     queue_stream,
@@ -33,7 +34,7 @@ from scaup.core.model.names import (
 
 _NS: Final = 1_000_000_000
 ACK_WAIT_S: Final = 15.0
-"""A dispatcher that has not settled an entry of the log in this time is taken for dead. Entries are held 1 s at most."""
+"""A dispatcher that has not settled an entry of the log in this time is taken for dead. Usual is 1 s at most."""
 QUEUE_ACK_WAIT_S: Final = 30.0
 """The same for an entry of a queue; the owner says "in progress" while an attempt runs."""
 DUPLICATE_WINDOW_S: Final = 300.0
@@ -107,17 +108,17 @@ def dispatch_consumer(broker: BrokerUid) -> dict[str, Any]:
     }
 
 
-def queue_consumer(broker: BrokerUid, trigger: TriggerUid) -> dict[str, Any]:
-    """The consumer of a Trigger's queue: kept until its owner removes it (no inactivity threshold)."""
+def queue_consumer(lane: Lane) -> dict[str, Any]:
+    """The consumer of a lane's queue: kept until its owner removes it (no inactivity threshold)."""
     return {
-        "durable_name": trigger,
+        "durable_name": lane_consumer(lane),
         "deliver_policy": "all",
         "ack_policy": "explicit",
         "ack_wait": int(QUEUE_ACK_WAIT_S * _NS),
         "max_deliver": -1,
         "max_ack_pending": 2_000,
         "replay_policy": "instant",
-        "filter_subject": queue_subject(broker, trigger),
+        "filter_subject": queue_subject(lane),
     }
 
 

@@ -141,7 +141,8 @@ def resolve(destination: Destination, address_book: dict[str, AddressBookEntry])
 
 def to_json(definition: Definition) -> dict[str, Any]:
     """The JSON object of a definition; what is unset is left out."""
-    return _without_nones(asdict(definition))
+    value: dict[str, Any] = _without_nones(asdict(definition))
+    return value
 
 
 def broker_from_json(value: dict[str, Any]) -> BrokerDefinition:

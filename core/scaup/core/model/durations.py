@@ -32,7 +32,11 @@ def parse_duration(text: str) -> float:
     for amount, unit in zip((*date, *time), (*_DATE_UNITS, *_TIME_UNITS), strict=True):
         if amount:
             total += Fraction(amount.replace(",", ".")) * unit
-    return float(total)
+    try:
+        return float(total)
+    except OverflowError:
+        msg = f"a duration of {len(text)} characters is too long"
+        raise ValueError(msg) from None
 
 
 def format_duration(seconds: float) -> str:

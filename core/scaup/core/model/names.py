@@ -9,7 +9,7 @@ description of the stream, not in its name.
 from __future__ import annotations
 
 import re
-from typing import Final, NewType
+from typing import Final, NamedTuple, NewType
 
 BrokerUid = NewType("BrokerUid", str)
 TriggerUid = NewType("TriggerUid", str)
@@ -23,6 +23,18 @@ COMPLETE_KEY: Final = "complete"
 LOG: Final = "log"
 QUEUE: Final = "queue"
 DEAD: Final = "dead"
+
+SUBSCRIBER: Final = "subscriber"
+DEAD_LETTER: Final = "deadletter"
+
+
+class Lane(NamedTuple):
+    """One way of a Trigger's events: to its subscriber, or to its dead letter sink. Each has a queue of its own."""
+
+    broker: BrokerUid
+    trigger: TriggerUid
+    kind: str = SUBSCRIBER
+
 
 _UID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _STREAM = re.compile(rf"scaup-({LOG}|{QUEUE}|{DEAD})-([A-Za-z0-9-]{{1,64}})")
@@ -72,24 +84,42 @@ def reply_subject(broker: BrokerUid) -> str:
     return f"scaup.log.{checked_uid(broker)}.reply"
 
 
-def queue_subject(broker: BrokerUid, trigger: TriggerUid) -> str:
-    """Entries of a Trigger's queue that can be worked now (or within a second)."""
-    return f"scaup.queue.{checked_uid(broker)}.{checked_uid(trigger)}"
+def queue_subject(lane: Lane) -> str:
+    """Entries of a lane that can be worked now (or within a second)."""
+    return f"scaup.queue.{lane.broker}.{lane.trigger}.{lane.kind}"
 
 
-def retry_subject(broker: BrokerUid, trigger: TriggerUid, sequence: int) -> str:
+def retry_subject(lane: Lane, sequence: int) -> str:
     """Where the entry for one event of the log waits for its time: one subject an event, so the newest wins."""
-    return f"scaup.retry.{checked_uid(broker)}.{checked_uid(trigger)}.{sequence}"
+    return f"scaup.retry.{lane.broker}.{lane.trigger}.{lane.kind}.{sequence}"
 
 
-def retry_subjects(broker: BrokerUid, trigger: TriggerUid | None = None) -> str:
-    """All waiting entries of a Trigger, or of a Broker."""
-    return f"scaup.retry.{checked_uid(broker)}.{checked_uid(trigger) if trigger else '*'}.*"
+def retry_subject_filter(lane: Lane) -> str:
+    """The waiting entries of one lane."""
+    return f"scaup.retry.{lane.broker}.{lane.trigger}.{lane.kind}.*"
 
 
 def queue_subjects(broker: BrokerUid) -> str:
     """The workable entries of all Triggers of a Broker."""
-    return f"scaup.queue.{checked_uid(broker)}.*"
+    return f"scaup.queue.{checked_uid(broker)}.*.*"
+
+
+def retry_subjects(broker: BrokerUid) -> str:
+    """The waiting entries of all Triggers of a Broker."""
+    return f"scaup.retry.{checked_uid(broker)}.*.*.*"
+
+
+def lane_consumer(lane: Lane) -> str:
+    """The durable consumer of a lane. ``_`` is in no uid, so no two lanes share a name."""
+    return f"{lane.trigger}_{lane.kind}"
+
+
+def lane_of_subject(subject: str) -> Lane | None:
+    """The lane whose queue or waiting entry a subject names; None where it names none."""
+    parts = subject.split(".")
+    if len(parts) in {5, 6} and parts[0] == "scaup" and parts[1] in {"queue", "retry"}:
+        return Lane(BrokerUid(parts[2]), TriggerUid(parts[3]), parts[4])
+    return None
 
 
 def dead_subject(broker: BrokerUid, trigger: TriggerUid) -> str:
@@ -102,12 +132,10 @@ def dead_subjects(broker: BrokerUid) -> str:
     return f"scaup.dead.{checked_uid(broker)}.*"
 
 
-def trigger_of_subject(subject: str) -> TriggerUid | None:
-    """The Trigger whose queue, waiting entry or dead letter a subject names; None where it names none."""
+def trigger_of_dead_subject(subject: str) -> TriggerUid | None:
+    """The Trigger whose dead letter a subject names; None where it names none."""
     parts = subject.split(".")
-    if len(parts) >= 4 and parts[0] == "scaup" and parts[1] in {"queue", "retry", "dead"}:
-        return TriggerUid(parts[3])
-    return None
+    return TriggerUid(parts[3]) if len(parts) == 4 and parts[:2] == ["scaup", "dead"] else None
 
 
 def match_subject(broker: BrokerUid) -> str:
@@ -116,13 +144,13 @@ def match_subject(broker: BrokerUid) -> str:
 
 
 MATCH_SUBJECTS: Final = "scaup.match.*"
-PARKED_HINTS: Final = "scaup.hint.parked.*.*"
+PARKED_HINTS: Final = "scaup.hint.parked.*.*.*"
 TRIM_HINTS: Final = "scaup.hint.trim.*"
 
 
-def parked_hint(broker: BrokerUid, trigger: TriggerUid) -> str:
-    """Says to the owner of a Trigger that its queue has work. A hint only: a sweep finds what it misses."""
-    return f"scaup.hint.parked.{checked_uid(broker)}.{checked_uid(trigger)}"
+def parked_hint(lane: Lane) -> str:
+    """Says to the owner of a lane that it has work. A hint only: a sweep finds what it misses."""
+    return f"scaup.hint.parked.{lane.broker}.{lane.trigger}.{lane.kind}"
 
 
 def trim_hint(broker: BrokerUid) -> str:
@@ -135,9 +163,19 @@ def hinted(subject: str) -> list[str]:
     return subject.split(".")[3:]
 
 
-def parking_id(sequence: int, trigger: TriggerUid, attempts: int) -> str:
-    """``Nats-Msg-Id`` of a queue entry or dead letter: a redelivered log entry does not park twice."""
-    return f"log:{sequence}:{trigger}:{attempts}"
+def parking_id(lane: Lane, sequence: int, attempts: int) -> str:
+    """``Nats-Msg-Id`` of a queue entry: a redelivered log entry does not park twice."""
+    return f"log:{sequence}:{lane.trigger}:{lane.kind}:{attempts}"
+
+
+def kept_id(trigger: TriggerUid, sequence: int) -> str:
+    """``Nats-Msg-Id`` of a kept dead letter."""
+    return f"log:{sequence}:{trigger}:kept"
+
+
+def reply_id(trigger: TriggerUid, sequence: int) -> str:
+    """``Nats-Msg-Id`` of a reply in the log: a retried delivery's reply is not stored twice."""
+    return f"reply:{sequence}:{trigger}"
 
 
 def broker_key(uid: str) -> str:
@@ -165,6 +203,16 @@ def parse_address_key(key: str) -> tuple[str, str, str, str] | None:
 def object_key(group: str, plural: str, namespace: str, name: str) -> str:
     """Key of an object of the local API in the objects bucket; ``-`` stands for the core group and no namespace."""
     return f"object/{group or '-'}/{plural}/{namespace or '-'}/{name}"
+
+
+def parse_object_key(key: str) -> tuple[str, str, str, str] | None:
+    """``(group, plural, namespace, name)`` of an object's key; None for any other key."""
+    head, _, rest = key.partition("/")
+    parts = rest.split("/")
+    if head != "object" or len(parts) != 4:
+        return None
+    group, plural, namespace, name = parts
+    return ("" if group == "-" else group, plural, "" if namespace == "-" else namespace, name)
 
 
 def replica_key(role: str, replica: str) -> str:

@@ -102,7 +102,12 @@ class Definitions:
             return
         self.is_loaded = True
         self.loaded.set()
-        log.info("definitions.loaded", revision=self.revision, brokers=len(self.brokers), triggers=len(self.triggers))
+        log.info(
+            "definitions.loaded",
+            revision=self.revision,
+            brokers=len(self.brokers),
+            triggers=len(self.triggers),
+        )
         self._tell(keys)
 
     def _tell(self, keys: set[str]) -> None:

@@ -60,7 +60,10 @@ class Life:
 
 
 def main(
-    role: str, kind: type[S], service: Callable[[S], ServiceSettings], run: Callable[[S, Life], Awaitable[None]]
+    role: str,
+    kind: type[S],
+    service: Callable[[S], ServiceSettings],
+    run: Callable[[S, Life], Awaitable[None]],
 ) -> None:
     """Run a service as this process. Exit status: 0 stopped when asked, 1 failed, 2 wrong settings.
 
@@ -101,13 +104,20 @@ async def _live(role: str, run: Callable[[S, Life], Awaitable[None]], settings: 
         await work
     except asyncio.CancelledError:
         log.warning("lifecycle.drain_deadline", role=role, drain_s=drain_s)
-    except ScaupError as error:
-        log.error("lifecycle.failed", role=role, error=str(error), hint=error.hint)  # noqa: TRY400
-        return 1
     except Exception as error:  # noqa: BLE001 - the last border: say it once and end
-        log.error("lifecycle.crashed", role=role, error=repr(error), trace=_trace(error))  # noqa: TRY400
+        cause = _first(error)
+        if isinstance(cause, ScaupError):
+            log.error("lifecycle.failed", role=role, error=str(cause), hint=cause.hint)  # noqa: TRY400
+        else:
+            log.error("lifecycle.crashed", role=role, error=repr(cause), trace=_trace(error))  # noqa: TRY400
         return 1
     return 0
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _watch_parent(loop: asyncio.AbstractEventLoop, stop: Callable[[], None], drain_s: float) -> None:

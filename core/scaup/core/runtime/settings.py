@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from scaup.core.bus.connection import BusAccess
 from scaup.core.model.errors import SettingsError
 
 T = TypeVar("T")
@@ -69,6 +70,10 @@ class BusSettings:
     ca: str | None = setting("SCAUP_NATS_CA", None, "File with the CA that signed the servers' certificates.")
     token: Secret | None = setting("SCAUP_NATS_TOKEN", None, "The server's token, where it asks for one.")
 
+    def access(self) -> BusAccess:
+        """The same for the bus."""
+        return BusAccess(self.url, self.creds, self.ca, self.token)
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
@@ -89,7 +94,7 @@ class ServiceSettings:
 
 
 # Read by more than one home, or by `scaup up` alone; known everywhere so that nobody refuses them.
-SHARED = ("SCAUP_LISTEN", "SCAUP_METRICS_LISTEN", "SCAUP_PUBLIC_URL", "SCAUP_KUBECONFIG", "SCAUP_SINK_DENY")
+SHARED = ("SCAUP_LISTEN", "SCAUP_METRICS_LISTEN", "SCAUP_PUBLIC_URL", "SCAUP_KUBECONFIG")
 
 
 def load(kind: type[T], environ: Mapping[str, str] | None = None) -> T:
@@ -110,8 +115,8 @@ def describe(kind: type) -> Iterator[tuple[str, Any, str]]:
     """``(variable, default, meaning)`` of every setting in ``kind``, in order: the reference page."""
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
-        if dataclasses.is_dataclass(group := hints[field.name]) and "variable" not in field.metadata:
-            yield from describe(typing.cast("type", group))
+        if dataclasses.is_dataclass(hints[field.name]) and "variable" not in field.metadata:
+            yield from describe(hints[field.name])
         else:
             yield field.metadata["variable"], field.default, field.metadata["doc"]
 
@@ -130,7 +135,7 @@ def _load(kind: type[T], environ: Mapping[str, str]) -> T:
             values[field.name] = _load(wanted, environ)
         elif (text := environ.get(field.metadata["variable"])) not in {None, ""}:
             try:
-                values[field.name] = _convert(typing.cast("str", text), wanted)
+                values[field.name] = _convert(text or "", wanted)
             except ValueError as error:
                 shown = "***" if wanted is Secret else repr(text)
                 msg = f"{field.metadata['variable']} = {shown}: {error}"

@@ -1,0 +1,1 @@
+"""A small Kubernetes-compatible API over the bucket ``objects``, for machines without a cluster."""

@@ -1,0 +1,208 @@
+"""Refusals as Kubernetes gives them: ``Status`` objects, and the one table from our errors to them.
+
+Reasons, codes and wording follow Kubernetes' apimachinery (``meta/v1`` Status, ``StatusReason``), because clients
+decide by ``reason`` and ``code`` and people search for the words. Must not know what is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from scaup.apiserver.kinds import Kind
+from scaup.core.model.errors import (
+    BusRequestError,
+    BusUnavailableError,
+    EventTooLargeError,
+    LogFullError,
+    NotLoadedError,
+    ScaupError,
+)
+
+RETRY_AFTER_S: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one field, in the manner of Kubernetes' ``field.Error``.
+
+    ``reason`` is a CauseType (``FieldValueRequired`` …), ``path`` the field (``spec.broker``), ``message`` the whole
+    sentence after it (``Required value: …``).
+    """
+
+    path: str
+    reason: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+def required(path: str, detail: str = "") -> Problem:
+    """A field that has to be there is not."""
+    return Problem(path, "FieldValueRequired", f"Required value: {detail}" if detail else "Required value")
+
+
+def wrong(path: str, value: Any, detail: str) -> Problem:
+    """A field has a value that it cannot have."""
+    return Problem(path, "FieldValueInvalid", f"Invalid value: {_shown(value)}: {detail}")
+
+
+def unsupported(path: str, value: Any, supported: Sequence[str]) -> Problem:
+    """A field has none of the values it may have."""
+    known = ", ".join(f'"{one}"' for one in supported)
+    return Problem(path, "FieldValueNotSupported", f"Unsupported value: {_shown(value)}: supported values: {known}")
+
+
+def forbidden_field(path: str, detail: str) -> Problem:
+    """A field is set, or changed, that must not be."""
+    return Problem(path, "FieldValueForbidden", f"Forbidden: {detail}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return f'"{value[:200]}"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    return {dict: "object", list: "array"}.get(type(value), "null" if value is None else str(value))
+
+
+class ApiError(ScaupError):
+    """A request is answered with a ``Status`` of this code, reason and details."""
+
+    code = "api"
+
+    def __init__(self, status: int, reason: str, message: str, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.details = details or {}
+
+    def body(self) -> dict[str, Any]:
+        """The ``Status`` object."""
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": str(self),
+            "reason": self.reason,
+            "details": self.details,
+            "code": self.status,
+        }
+
+
+def _about(kind: Kind, name: str, as_kind: str = "") -> dict[str, Any]:
+    group = {"group": kind.group} if kind.group else {}
+    return {"name": name, **group, "kind": as_kind or kind.plural}
+
+
+def not_found(kind: Kind, name: str) -> ApiError:
+    """There is no such object."""
+    return ApiError(404, "NotFound", f'{kind.resource_name} "{name}" not found', _about(kind, name))
+
+
+def no_such_path() -> ApiError:
+    """There is no such kind, version or path."""
+    return ApiError(404, "NotFound", "the server could not find the requested resource")
+
+
+def already_exists(kind: Kind, name: str) -> ApiError:
+    """There is such an object already."""
+    return ApiError(409, "AlreadyExists", f'{kind.resource_name} "{name}" already exists', _about(kind, name))
+
+
+def conflict(kind: Kind, name: str, why: str = "") -> ApiError:
+    """The object is not, or no longer, what the request takes it for."""
+    why = why or (
+        "the object has been modified; please apply your changes to the latest version and try again"
+    )
+    message = f'Operation cannot be fulfilled on {kind.resource_name} "{name}": {why}'
+    return ApiError(409, "Conflict", message, _about(kind, name))
+
+
+def invalid(kind: Kind, name: str, problems: Sequence[Problem]) -> ApiError:
+    """Fields of the object are wrong: all of them are said."""
+    said = str(problems[0]) if len(problems) == 1 else f"[{', '.join(map(str, problems))}]"
+    title = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+    details = _about(kind, name, kind.kind)
+    details["causes"] = [{"reason": p.reason, "message": p.message, "field": p.path} for p in problems]
+    return ApiError(422, "Invalid", f'{title} "{name}" is invalid: {said}', details)
+
+
+def bad_request(message: str) -> ApiError:
+    """The request cannot be understood."""
+    return ApiError(400, "BadRequest", message)
+
+
+def forbidden(message: str) -> ApiError:
+    """The request is understood, and refused."""
+    return ApiError(403, "Forbidden", message)
+
+
+def method_not_allowed(method: str) -> ApiError:
+    """The path is right, and not for this method."""
+    return ApiError(405, "MethodNotAllowed", f"the server does not allow {method} on the requested resource")
+
+
+def expired(message: str) -> ApiError:
+    """The resourceVersion is older than what is kept, or of another bucket: list again (Kubernetes API concepts)."""
+    return ApiError(410, "Expired", message)
+
+
+def too_large(limit: int) -> ApiError:
+    """The body is over the limit of this API, or of the bus."""
+    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}")
+
+
+def unsupported_media_type(given: str, taken: Sequence[str]) -> ApiError:
+    """The body is of a type that is not taken here."""
+    message = f"the body of the request was in an unknown format ({given or 'no Content-Type'}) - accepted media types include: {', '.join(taken)}"
+    return ApiError(415, "UnsupportedMediaType", message)
+
+
+def too_many(message: str) -> ApiError:
+    """Too much is under way; nothing was done."""
+    return ApiError(429, "TooManyRequests", message, {"retryAfterSeconds": RETRY_AFTER_S})
+
+
+def unavailable(message: str) -> ApiError:
+    """What is needed for an answer is away; trying again may help."""
+    return ApiError(503, "ServiceUnavailable", message, {"retryAfterSeconds": RETRY_AFTER_S})
+
+
+def timed_out(message: str) -> ApiError:
+    """It was not done in time, or is not known to be."""
+    return ApiError(504, "Timeout", message, {"retryAfterSeconds": RETRY_AFTER_S})
+
+
+def too_new(revision: int, present: int) -> ApiError:
+    """The resourceVersion is one that there has not been yet: clients know the cause and list again."""
+    error = timed_out(f"Too large resource version: {revision}, current: {present}")
+    error.details["causes"] = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+    return error
+
+
+def internal() -> ApiError:
+    """Our fault."""
+    return ApiError(500, "InternalError", "Internal error occurred: see the log of the local API", {})
+
+
+def answer_to(error: ScaupError) -> ApiError:
+    """What the client hears of an error: total over the tree in ``core.model.errors``."""
+    match error:
+        case ApiError():
+            return error
+        case NotLoadedError():
+            return unavailable(f"{error}; {error.hint}" if error.hint else str(error))
+        case BusUnavailableError():
+            return unavailable(f"the store is away, and whether the change was stored is not known: {error}")
+        case LogFullError():
+            return ApiError(507, "InsufficientStorage", f"nothing was stored: {error}")
+        case EventTooLargeError():
+            return ApiError(413, "RequestEntityTooLarge", f"nothing was stored, the object is too large: {error}")
+        case BusRequestError():
+            return unavailable(f"nothing was stored: {error}")
+        case _:
+            return internal()

@@ -1,0 +1,202 @@
+"""The life of a request to the local API: who asks, what for, is it known, is it right, stored, answered.
+
+Reads come from the cache, writes go through the bucket. Must not decide what is right in an object (``writes`` and what
+it calls do), nor how a watch goes on (``watch`` does).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import orjson
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from scaup.apiserver import answers, body, discovery, guard, metrics, paths, reads
+from scaup.apiserver.answers import ApiError
+from scaup.apiserver.kinds import Kind
+from scaup.apiserver.objects import in_version
+from scaup.apiserver.paths import Discovery, Target
+from scaup.apiserver.query import flag, is_dry_run, list_options
+from scaup.apiserver.store import Place, Store
+from scaup.apiserver.watch import Watches, Wish
+from scaup.apiserver.writes import Writer
+from scaup.core.model.errors import ScaupError
+from scaup.core.runtime.health import Health
+from scaup.core.runtime.observe import healthz, readyz
+
+log = structlog.get_logger()
+
+_VERBS: Final = {
+    ("GET", True): "get",
+    ("GET", False): "list",
+    ("POST", False): "create",
+    ("PUT", True): "update",
+    ("PATCH", True): "patch",
+    ("DELETE", True): "delete",
+    ("DELETE", False): "deletecollection",
+}
+"""What a method means for one object (True) and for all of a kind, as Kubernetes' RBAC calls it."""
+_OF_STATUS: Final = frozenset({"get", "update", "patch"})
+
+
+class Api:
+    """The ASGI application."""
+
+    def __init__(self, store: Store, health: Health, max_watches: int) -> None:
+        self.watches = Watches(max_watches)
+        self.writer = Writer(store)
+        self._store = store
+        self._health = health
+        metrics.WATCHES.set_function(lambda: len(self.watches))
+        metrics.OBJECTS.set_function(lambda: sum(len(shelf.objects) for _, shelf in store.shelves()))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; every error has its ``Status``."""
+        if scope["type"] != "http":
+            return
+        began = time.perf_counter()
+        request = Request(scope, receive)
+        call = _Call()
+        try:
+            answer = await self._answer(request, call)
+        except ClientDisconnect:
+            return
+        except ScaupError as error:
+            answer = _refusal(answers.answer_to(error))
+        except Exception:
+            log.exception("request.failed", method=request.method, path=request.url.path)
+            answer = _refusal(answers.internal())
+        if isinstance(answer, Wish):
+            metrics.REQUESTS.labels("watch", "200").inc()
+            await self.watches.serve(self._store, answer, receive, send)
+            return
+        metrics.REQUESTS.labels(call.verb, str(answer.status_code)).inc()
+        metrics.SECONDS.labels(call.verb).observe(time.perf_counter() - began)
+        await answer(scope, receive, send)
+
+    async def _answer(self, request: Request, call: _Call) -> Response | Wish:
+        guard.require_local(request.headers)
+        path = request.url.path
+        if (own := self._own(path, request)) is not None:
+            return own
+        asked = paths.parse(path)
+        if asked is None:
+            raise answers.no_such_path()
+        self._store.require_loaded()
+        if isinstance(asked, Discovery):
+            if request.method != "GET":
+                raise answers.method_not_allowed(request.method)
+            call.verb = "discover"
+            return _json(discovery.document(asked, self._store.kinds))
+        kind = self._kind(asked)
+        call.verb = self._verb(request.method, asked, kind)
+        if request.method == "GET":
+            return self._read(request, kind, asked, call)
+        return await self._write(request, kind, asked, call.verb)
+
+    def _own(self, path: str, request: Request) -> Response | None:
+        """What every service answers about itself, and the version."""
+        match path:
+            case "/healthz" | "/livez":
+                return healthz(request)
+            case "/readyz":
+                return readyz(self._health)
+            case "/metrics":
+                return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+            case "/version" | "/version/":
+                return _json(discovery.version())
+        return None
+
+    def _kind(self, target: Target) -> Kind:
+        kind = self._store.kinds.find(target.group, target.version, target.plural)
+        if kind is None:
+            raise answers.no_such_path()
+        if target.subresource and not (target.subresource == "status" and kind.has_status):
+            raise answers.no_such_path()
+        if target.namespace and not kind.is_namespaced:
+            raise answers.no_such_path()
+        if target.name and kind.is_namespaced and not target.namespace:
+            raise answers.no_such_path()
+        return kind
+
+    def _verb(self, method: str, target: Target, kind: Kind) -> str:
+        verb = _VERBS.get((method, bool(target.name)))
+        is_everywhere = kind.is_namespaced and not target.namespace
+        if (
+            verb is None
+            or (target.subresource and verb not in _OF_STATUS)
+            or (is_everywhere and verb in {"create", "deletecollection"})
+        ):
+            raise answers.method_not_allowed(method)
+        return verb
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def _read(self, request: Request, kind: Kind, target: Target, call: _Call) -> Response | Wish:
+        query = request.query_params
+        if flag(query, "watch"):
+            if len(self.watches) >= self.watches.limit:
+                raise answers.too_many(f"there are {self.watches.limit} watches already; try again later")
+            return reads.wish(kind, list_options(query, kind, target))
+        if call.verb == "list":
+            return _json(reads.listed(self._store, kind, list_options(query, kind, target)))
+        found = self._store.get(Place(kind.resource, target.namespace, target.name))
+        if found is None:
+            raise answers.not_found(kind, target.name)
+        return _json(in_version(found, kind))
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    async def _write(self, request: Request, kind: Kind, target: Target, verb: str) -> Response:
+        dry = is_dry_run(request.query_params)
+        match verb:
+            case "create":
+                _, whole = await body.read(request, guard.OBJECTS)
+                return _json(await self.writer.create(kind, target, whole, is_dry_run=dry), 201)
+            case "update":
+                _, whole = await body.read(request, guard.OBJECTS)
+                return _json(await self.writer.replace(kind, target, whole, is_dry_run=dry))
+            case "patch":
+                taken = guard.PATCHES if kind.is_custom else (*guard.PATCHES, guard.STRATEGIC_PATCH)
+                change = await body.read(request, taken)
+                return _json(await self.writer.patch(kind, target, change, is_dry_run=dry))
+            case _:
+                return await self._delete(request, kind, target, is_one=verb == "delete")
+
+    async def _delete(self, request: Request, kind: Kind, target: Target, *, is_one: bool) -> Response:
+        data = await body.read_bytes(request)
+        asked: Any = None
+        if data:
+            asked = await body.parse(guard.content_type(request.headers, guard.OBJECTS), data)
+        dry = is_dry_run(request.query_params, asked)
+        if is_one:
+            return _json(await self.writer.delete(kind, target, asked, is_dry_run=dry))
+        options = list_options(request.query_params, kind, target)
+        deleted = await self.writer.delete_collection(kind, options.is_wanted, is_dry_run=dry)
+        return _json(reads.as_list(kind, deleted, {"resourceVersion": str(self._store.revision)}))
+
+
+class _Call:
+    """What a request turned out to ask for, for the metrics."""
+
+    def __init__(self) -> None:
+        self.verb = "other"
+
+
+def _json(whole: dict[str, Any], status: int = 200) -> Response:
+    headers = {"cache-control": "no-cache, private"}
+    return Response(orjson.dumps(whole), status, headers, media_type="application/json")
+
+
+def _refusal(error: ApiError) -> Response:
+    answer = _json(error.body(), error.status)
+    if wait_s := error.details.get("retryAfterSeconds"):
+        answer.headers["retry-after"] = str(wait_s)
+    if error.status in {408, 413}:  # the rest of the body is not read: the connection cannot go on
+        answer.headers["connection"] = "close"
+    return answer

@@ -1,0 +1,109 @@
+"""CustomResourceDefinitions: defaults, checks, and the status that says that a kind is there. Pure.
+
+Schemas are stored and not enforced; conversion is by name only. Follows ``apiextensions.k8s.io/v1``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from scaup.apiserver.answers import Problem, required, unsupported, wrong
+from scaup.apiserver.kinds import CRDS, Kind
+from scaup.apiserver.objects import Object, is_subdomain
+
+_SCOPES: Final = ("Cluster", "Namespaced")
+
+
+def with_defaults(kind: Kind, made: Object) -> Object:
+    """Names that follow from others, and no conversion where none is asked for."""
+    spec = made.get("spec")
+    if kind.resource != CRDS.resource or not isinstance(spec, dict) or not isinstance(spec.get("names"), dict):
+        return made
+    name = spec["names"].get("kind")
+    if not isinstance(name, str):
+        return made
+    names = {"singular": name.lower(), "listKind": f"{name}List"} | {k: v for k, v in spec["names"].items() if v}
+    return {**made, "spec": {"conversion": {"strategy": "None"}} | spec | {"names": names}}
+
+
+def problems(kind: Kind, made: Object) -> list[Problem]:
+    """What keeps the definition from being one: names, scope, versions."""
+    if kind.resource != CRDS.resource:
+        return []
+    spec = made.get("spec")
+    if not isinstance(spec, dict):
+        return [required("spec")]
+    group, names = spec.get("group"), spec.get("names")
+    found = []
+    if not group:
+        found.append(required("spec.group"))
+    elif not isinstance(group, str) or not is_subdomain(group) or "." not in group:
+        found.append(wrong("spec.group", group, "should be a domain with at least one dot"))
+    if spec.get("scope") not in _SCOPES:
+        found.append(unsupported("spec.scope", spec.get("scope"), _SCOPES))
+    if not isinstance(names, dict):
+        return [*found, required("spec.names"), *_versions_problems(spec.get("versions"))]
+    found += _names_problems(names)
+    wanted = f"{names.get('plural')}.{group}"
+    if made["metadata"].get("name") != wanted:
+        name = made["metadata"].get("name")
+        found.append(wrong("metadata.name", name, f'must be spec.names.plural+"."+spec.group, that is "{wanted}"'))
+    return found + _versions_problems(spec.get("versions"))
+
+
+def _names_problems(names: Object) -> list[Problem]:
+    found = []
+    for field in ("plural", "kind"):
+        value = names.get(field)
+        if not value:
+            found.append(required(f"spec.names.{field}"))
+        elif not isinstance(value, str) or not is_subdomain(value.lower()) or "." in value:
+            found.append(wrong(f"spec.names.{field}", value, "must be a DNS label"))
+    for field in ("shortNames", "categories"):
+        value = names.get(field)
+        if value is not None and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+            found.append(wrong(f"spec.names.{field}", value, "must be an array of strings"))
+    for field in ("singular", "listKind"):
+        if names.get(field) is not None and not isinstance(names[field], str):
+            found.append(wrong(f"spec.names.{field}", names[field], "must be a string"))
+    return found
+
+
+def _versions_problems(versions: Any) -> list[Problem]:
+    if not isinstance(versions, list) or not versions:
+        return [required("spec.versions")]
+    found = []
+    for number, version in enumerate(versions):
+        path = f"spec.versions[{number}]"
+        if not isinstance(version, dict):
+            found.append(wrong(path, version, "must be an object"))
+            continue
+        name, subresources = version.get("name"), version.get("subresources")
+        if not name:
+            found.append(required(f"{path}.name"))
+        elif not isinstance(name, str) or not is_subdomain(name) or "." in name:
+            found.append(wrong(f"{path}.name", name, "must be a DNS label"))
+        if subresources is not None and not isinstance(subresources, dict):
+            found.append(wrong(f"{path}.subresources", subresources, "must be an object"))
+    if not found and sum(1 for version in versions if version.get("storage")) != 1:
+        found.append(wrong("spec.versions", versions, "must have exactly one version marked as storage version"))
+    return found
+
+
+def with_conditions(kind: Kind, made: Object, now: str) -> Object:
+    """The checked definition with the status that it has here at once: names accepted, established."""
+    if kind.resource != CRDS.resource:
+        return made
+    spec, before = made["spec"], made.get("status") or {}
+    known = {c.get("type"): c for c in before.get("conditions") or ()}
+    conditions = [
+        known.get(name)
+        or {"type": name, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now}
+        for name, reason, message in (
+            ("NamesAccepted", "NoConflicts", "no conflicts found"),
+            ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+        )
+    ]
+    stored = [v["name"] for v in spec["versions"] if v.get("storage")]
+    versions = list(dict.fromkeys([*(before.get("storedVersions") or ()), *stored]))
+    return made | {"status": {"conditions": conditions, "acceptedNames": spec["names"], "storedVersions": versions}}

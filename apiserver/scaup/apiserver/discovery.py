@@ -1,0 +1,76 @@
+"""The documents of discovery: groups, versions, kinds, and the version of this API. Pure."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any, Final
+
+from scaup.apiserver.answers import no_such_path
+from scaup.apiserver.kinds import Kind, Kinds
+from scaup.apiserver.paths import Discovery
+
+KUBERNETES: Final = "v1.36.0"
+"""The Kubernetes version whose behaviour this API follows."""
+_VERBS: Final = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+_STATUS_VERBS: Final = ["get", "patch", "update"]
+
+
+def version() -> dict[str, str]:
+    """``/version``."""
+    return {
+        "major": "1",
+        "minor": "36",
+        "gitVersion": f"{KUBERNETES}+scaup",
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "none",
+        "compiler": f"python{platform.python_version()}",
+        "platform": f"{platform.system().lower()}/{platform.machine()}",
+    }
+
+
+def document(asked: Discovery, kinds: Kinds) -> dict[str, Any]:
+    """The answer to a discovery path; raises ApiError 404 for a group or version that is not known."""
+    if asked.group is None:
+        groups = [_group(name, versions) for name, versions in kinds.groups().items()]
+        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+    if asked.version is None:
+        return _versions(asked.group, kinds)
+    found = kinds.of(asked.group, asked.version)
+    if not found:
+        raise no_such_path()
+    group_version = f"{asked.group}/{asked.version}" if asked.group else asked.version
+    resources = [entry for kind in found for entry in _entries(kind)]
+    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}
+
+
+def _versions(group: str, kinds: Kinds) -> dict[str, Any]:
+    if not group:
+        return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
+    versions = kinds.groups().get(group)
+    if versions is None:
+        raise no_such_path()
+    return {"kind": "APIGroup", "apiVersion": "v1"} | _group(group, versions)
+
+
+def _group(name: str, versions: list[str]) -> dict[str, Any]:
+    listed = [{"groupVersion": f"{name}/{one}", "version": one} for one in versions]
+    return {"name": name, "versions": listed, "preferredVersion": listed[0]}
+
+
+def _entries(kind: Kind) -> list[dict[str, Any]]:
+    common = {"namespaced": kind.is_namespaced, "kind": kind.kind}
+    whole: dict[str, Any] = {
+        "name": kind.plural,
+        "singularName": kind.singular or kind.kind.lower(),
+        **common,
+        "verbs": _VERBS,
+    }
+    if kind.short_names:
+        whole["shortNames"] = list(kind.short_names)
+    if kind.categories:
+        whole["categories"] = list(kind.categories)
+    if not kind.has_status:
+        return [whole]
+    return [whole, {"name": f"{kind.plural}/status", "singularName": "", **common, "verbs": _STATUS_VERBS}]

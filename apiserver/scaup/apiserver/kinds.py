@@ -1,0 +1,187 @@
+"""Which kinds there are: those built in, and those that CustomResourceDefinitions add.
+
+Pure but for the registry's own table. Must not read or write objects; the store tells it of CRDs that change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+
+class Resource(NamedTuple):
+    """What objects are stored under: a kind in all its versions."""
+
+    group: str
+    plural: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind in one version.
+
+    ``is_custom`` are those that a cluster has by a CRD too: they take no strategic merge patch and need a
+    resourceVersion to be replaced. ``selectable`` are field paths a fieldSelector may name besides the metadata's.
+    """
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    is_namespaced: bool = True
+    has_status: bool = False
+    is_custom: bool = True
+    singular: str = ""
+    list_kind: str = ""
+    selectable: frozenset[str] = frozenset()
+
+    @property
+    def resource(self) -> Resource:
+        """Where its objects are."""
+        return Resource(self.group, self.plural)
+
+    @property
+    def api_version(self) -> str:
+        """``eventing.knative.dev/v1``, or ``v1`` of the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def resource_name(self) -> str:
+        """``brokers.eventing.knative.dev``, or ``configmaps``: how error messages call it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def list_name(self) -> str:
+        """``BrokerList``."""
+        return self.list_kind or f"{self.kind}List"
+
+
+EVENTING: Final = "eventing.knative.dev"
+NAMESPACES: Final = Kind("", "v1", "namespaces", "Namespace", ("ns",), (), False, True, False)
+BROKERS: Final = Kind(EVENTING, "v1", "brokers", "Broker", (), ("all", "knative", "eventing"), has_status=True)
+TRIGGERS: Final = Kind(EVENTING, "v1", "triggers", "Trigger", (), ("all", "knative", "eventing"), has_status=True)
+CRDS: Final = Kind(
+    "apiextensions.k8s.io",
+    "v1",
+    "customresourcedefinitions",
+    "CustomResourceDefinition",
+    ("crd", "crds"),
+    ("api-extensions",),
+    False,
+    True,
+    False,
+)
+_EVENT_FIELDS: Final = frozenset(
+    {
+        *(f"involvedObject.{f}" for f in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion")),
+        "involvedObject.fieldPath",
+        "reason",
+        "reportingComponent",
+        "source",
+        "type",
+    }
+)
+BUILT_IN: Final = (
+    NAMESPACES,
+    Kind("", "v1", "services", "Service", ("svc",), ("all",), has_status=True, is_custom=False),
+    Kind("", "v1", "configmaps", "ConfigMap", ("cm",), is_custom=False),
+    Kind("", "v1", "secrets", "Secret", is_custom=False, selectable=frozenset({"type"})),
+    Kind("", "v1", "events", "Event", ("ev",), is_custom=False, selectable=_EVENT_FIELDS),
+    Kind("coordination.k8s.io", "v1", "leases", "Lease", is_custom=False),
+    CRDS,
+    BROKERS,
+    TRIGGERS,
+    Kind("scaup.dev", "v1", "localsinks", "LocalSink", (), ("scaup",), has_status=True),
+)
+
+
+class Kinds:
+    """All kinds that are known now."""
+
+    def __init__(self) -> None:
+        self._built_in = {(k.group, k.version, k.plural): k for k in BUILT_IN}
+        self._own = {k.resource for k in BUILT_IN}
+        self._custom: dict[str, list[Kind]] = {}
+        self._all = dict(self._built_in)
+
+    def find(self, group: str, version: str, plural: str) -> Kind | None:
+        """The kind of a path."""
+        return self._all.get((group, version, plural))
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._all.values())
+
+    def learn(self, name: str, crd: Mapping[str, Any] | None) -> None:
+        """A CRD was made, changed or (None) deleted. One of a kind that is built in changes nothing about it."""
+        self._custom.pop(name, None)
+        if crd is not None:
+            self._custom[name] = [k for k in kinds_of(crd) if k.resource not in self._own]
+        added = {(k.group, k.version, k.plural): k for kinds in self._custom.values() for k in kinds}
+        self._all = self._built_in | added
+
+    def forget_all(self) -> None:
+        """Only those built in are left."""
+        self._custom.clear()
+        self._all = dict(self._built_in)
+
+    def groups(self) -> dict[str, list[str]]:
+        """The named groups with their versions, the preferred one first."""
+        found: dict[str, set[str]] = {}
+        for kind in self._all.values():
+            if kind.group:
+                found.setdefault(kind.group, set()).add(kind.version)
+        return {group: by_priority(versions) for group, versions in sorted(found.items())}
+
+    def of(self, group: str, version: str) -> list[Kind]:
+        """The kinds of a group in one version."""
+        return [k for k in self._all.values() if k.group == group and k.version == version]
+
+    def of_crd(self, name: str) -> Kind | None:
+        """A version of the kind that a CRD added; None where it added none."""
+        return next(iter(self._custom.get(name, ())), None)
+
+    def of_resource(self, resource: Resource) -> Kind | None:
+        """Any version of the kind whose objects are stored there; None where no kind is known (any more)."""
+        return next((k for k in self._all.values() if k.resource == resource), None)
+
+
+def kinds_of(crd: Mapping[str, Any]) -> list[Kind]:
+    """The kinds of a checked CRD: one for each served version."""
+    spec = crd["spec"]
+    names = spec["names"]
+    return [
+        Kind(
+            spec["group"],
+            version["name"],
+            names["plural"],
+            names["kind"],
+            tuple(names.get("shortNames") or ()),
+            tuple(names.get("categories") or ()),
+            is_namespaced=spec["scope"] == "Namespaced",
+            has_status=(version.get("subresources") or {}).get("status") is not None,
+            singular=names.get("singular", ""),
+            list_kind=names.get("listKind", ""),
+        )
+        for version in spec["versions"]
+        if version.get("served")
+    ]
+
+
+_KUBE_VERSION: Final = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")
+
+
+def by_priority(versions: Iterable[str]) -> list[str]:
+    """Versions in Kubernetes' order of preference: v2, v1, v1beta2, v1alpha1, then others by the alphabet."""
+
+    def rank(version: str) -> tuple[Any, ...]:
+        found = _KUBE_VERSION.fullmatch(version)
+        if not found:
+            return (1, version)
+        stage = {None: 2, "beta": 1, "alpha": 0}[found[2]]
+        return (0, -stage, -int(found[1]), -int(found[3] or 0))
+
+    return sorted(versions, key=rank)

@@ -1,0 +1,106 @@
+"""What a URL's query asks for, checked: Kubernetes' ListOptions, and the switches of writes. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from scaup.apiserver import answers
+from scaup.apiserver.kinds import Kind
+from scaup.apiserver.paths import Target
+from scaup.apiserver.selectors import Test, both, field_selector, label_selector
+from scaup.apiserver.window import Name
+
+Query = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """Where a list goes on: after ``name``, in the state of ``revision``."""
+
+    revision: int
+    name: Name
+
+    def __str__(self) -> str:
+        return base64.urlsafe_b64encode(orjson.dumps([self.revision, *self.name])).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, text: str) -> Continuation:
+        """The one that was handed out; raises ApiError 400 for anything else."""
+        try:
+            revision, namespace, name = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            return cls(int(revision), (str(namespace), str(name)))
+        except (binascii.Error, ValueError, TypeError):
+            raise answers.bad_request("continue key is not valid") from None
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """``revision`` None: whatever is now (unset), 0: the same, and for a watch the present state first."""
+
+    is_wanted: Test
+    is_selective: bool
+    revision: int | None
+    match: str
+    limit: int
+    after: Continuation | None
+    bookmarks: bool
+    initial_events: bool
+    timeout_s: float | None
+
+
+def list_options(query: Query, kind: Kind, target: Target) -> ListOptions:
+    """Read ListOptions; raises ApiError 400 naming the parameter that is wrong. A name in the path selects it."""
+    fields = query.get("fieldSelector", "")
+    if target.name:
+        fields = ",".join(part for part in (f"metadata.name={target.name}", fields) if part)
+    labels = query.get("labelSelector", "")
+    is_wanted = both(label_selector(labels), field_selector(fields, kind))
+    if target.namespace:
+        is_wanted = both(lambda whole: whole["metadata"].get("namespace") == target.namespace, is_wanted)
+    text = query.get("resourceVersion", "")
+    match = query.get("resourceVersionMatch", "")
+    initial_events = flag(query, "sendInitialEvents")
+    if match not in {"", "Exact", "NotOlderThan"}:
+        raise answers.bad_request(f"resourceVersionMatch: Unsupported value: {match!r}")
+    if match == "Exact" and text in {"", "0"}:
+        raise answers.bad_request("resourceVersionMatch: Forbidden: Exact needs a resourceVersion that is not 0")
+    after = query.get("continue", "")
+    timeout_s = _number(query, "timeoutSeconds")
+    return ListOptions(
+        is_wanted,
+        bool(labels or fields),
+        _number(query, "resourceVersion") if text else None,
+        match,
+        _number(query, "limit"),
+        Continuation.parse(after) if after else None,
+        flag(query, "allowWatchBookmarks"),
+        initial_events,
+        float(timeout_s) if timeout_s else None,
+    )
+
+
+def flag(query: Query, name: str) -> bool:
+    """A switch as Kubernetes reads it: ``false`` and ``0`` are off, any other value is on."""
+    return query[name].lower() not in {"false", "0"} if name in query else False
+
+
+def is_dry_run(query: Query, body: object = None) -> bool:
+    """Whether the request only asks what would be; raises ApiError 400 for a mode that is not ``All``."""
+    asked = [query["dryRun"]] if query.get("dryRun") else []
+    if isinstance(body, dict) and isinstance(body.get("dryRun"), list):
+        asked += body["dryRun"]
+    if any(mode != "All" for mode in asked):
+        raise answers.bad_request(f"dryRun: Unsupported value: {asked}: supported values: \"All\"")
+    return bool(asked)
+
+
+def _number(query: Query, name: str) -> int:
+    text = query.get(name, "") or "0"
+    if not (text.isascii() and text.isdigit()) or len(text) > 19:
+        raise answers.bad_request(f"{name}: Invalid value: {text!r}: must be a number that is not negative")
+    return int(text)

@@ -1,0 +1,124 @@
+"""``scaup deadletters list``: what was given up, of which Trigger, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from scaup.cli import showing
+from scaup.cli.access import ApiAccess, NatsAccess
+from scaup.cli.kinds import BROKER, TRIGGER
+from scaup.cli.kube import open_api
+from scaup.cli.lines import clean
+from scaup.cli.problems import FailedError, NotReachableError
+from scaup.core.bus import check
+from scaup.core.bus.connection import Bus, BusAccess, connect
+from scaup.core.bus.deadletters import DeadLetter, read
+from scaup.core.codec import jsonformat
+from scaup.core.model.names import BrokerUid
+
+_CONNECT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which dead letters: of ``broker`` (None: of all in the namespace), of ``trigger`` (None: of all)."""
+
+    namespace: str
+    broker: str | None = None
+    trigger: str | None = None
+    limit: int = 1000
+
+
+def run(access: ApiAccess, nats: NatsAccess, wanted: Wanted, output: str) -> str:
+    """The text to print."""
+    listed = asyncio.run(find(access, nats, wanted))
+    if output == "table":
+        return table(listed) if listed else f"No dead letters in namespace {wanted.namespace}."
+    objects = showing.as_list([as_object(*found) for found in listed])
+    return showing.as_json(objects) if output == "json" else showing.as_yaml(objects)
+
+
+async def find(access: ApiAccess, nats: NatsAccess, wanted: Wanted) -> list[tuple[str, str, DeadLetter]]:
+    """(broker name, trigger name, dead letter), oldest first for each Broker."""
+    async with open_api(access) as api:
+        brokers = (await api.get(BROKER.path(wanted.namespace))).get("items") or []
+        triggers = (await api.get(TRIGGER.path(wanted.namespace))).get("items") or []
+    names = {item["metadata"]["uid"]: item["metadata"]["name"] for item in triggers}
+    if wanted.broker is not None:
+        brokers = [item for item in brokers if item["metadata"]["name"] == wanted.broker]
+        if not brokers:
+            msg = f"there is no Broker {wanted.namespace}/{wanted.broker}"
+            raise FailedError(msg, hint="`scaup get brokers -A` lists those there are")
+    listed: list[tuple[str, str, DeadLetter]] = []
+    async with AsyncExitStack() as stack:
+        bus = await _bus(stack, nats)
+        for item in brokers:
+            for letter in await read(bus, BrokerUid(item["metadata"]["uid"]), wanted.limit):
+                trigger = names.get(letter.trigger or "") or letter.trigger_name.rpartition("/")[2] or "?"
+                if wanted.trigger in {None, trigger}:
+                    listed.append((item["metadata"]["name"], trigger, letter))
+    return listed
+
+
+async def _bus(stack: AsyncExitStack, nats: NatsAccess) -> Bus:
+    access = BusAccess(nats.url, nats.creds, nats.ca, nats.token)
+    try:
+        async with asyncio.timeout(_CONNECT_S):
+            return await stack.enter_async_context(connect(access, "scaup-cli"))
+    except (TimeoutError, OSError) as error:
+        found = await check.problems(access)
+        why = found[0] if found else f"NATS at {check.without_secret(nats.url)} did not answer"
+        raise NotReachableError(why, hint="is `scaup up` running? else use --nats-url") from error
+
+
+def table(listed: list[tuple[str, str, DeadLetter]]) -> str:
+    """One line a dead letter."""
+    titles = ["BROKER", "TRIGGER", "AGE", "REASON", "STATUS", "ATTEMPTS", "TYPE", "SOURCE", "ID"]
+    now = datetime.now(UTC)
+    return showing.rows(
+        titles,
+        [
+            [
+                broker,
+                trigger,
+                _age(letter, now),
+                clean(letter.reason, 40),
+                letter.status,
+                letter.attempts,
+                *(clean(letter.event.attributes.get(name, ""), 48) for name in ("type", "source", "id")),
+            ]
+            for broker, trigger, letter in listed
+        ],
+    )
+
+
+def _age(letter: DeadLetter, now: datetime) -> str:
+    created = letter.last_failure or letter.stored_at
+    return showing.age({"metadata": {"creationTimestamp": created}}, now) or showing.age(
+        {"metadata": {"creationTimestamp": letter.stored_at}}, now
+    )
+
+
+def as_object(broker: str, trigger: str, letter: DeadLetter) -> dict[str, Any]:
+    """A dead letter as a Kubernetes-like object; the event in the CloudEvents JSON format."""
+    return {
+        "apiVersion": "scaup.dev/v1",
+        "kind": "DeadLetter",
+        "metadata": {"name": f"{letter.broker}-{letter.sequence}"},
+        "broker": broker,
+        "trigger": trigger,
+        "reason": letter.reason,
+        "status": letter.status,
+        "attempts": letter.attempts,
+        "firstFailure": letter.first_failure,
+        "lastFailure": letter.last_failure,
+        "destination": letter.destination,
+        "storedAt": letter.stored_at,
+        "event": orjson.loads(jsonformat.encode(letter.event)),
+    }

@@ -1,0 +1,109 @@
+"""``scaup apply``, ``delete``, ``get`` and ``describe``: definitions by hand, on any API.
+
+Gives back text and exit codes; the command line itself is in ``app``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from scaup.cli import manifests, showing
+from scaup.cli.access import ApiAccess
+from scaup.cli.applying import Applier, Outcome
+from scaup.cli.kinds import BROKER, TRIGGER, Kinds
+from scaup.cli.kube import Api, open_api
+from scaup.cli.problems import DONE, FAILED, FailedError, UsageError, one_line
+from scaup.core.model.errors import DefinitionError
+
+
+def read_all(given: list[Path]) -> list[manifests.Document]:
+    """All objects of the files; UsageError where there are none."""
+    manifests.require(given)
+    documents = [document for path in manifests.files(given) for document in manifests.read(path)]
+    if not documents:
+        msg = f"there are no objects in {', '.join(str(path) for path in given)}"
+        raise UsageError(msg, hint="files end in .yaml, .yml or .json")
+    return documents
+
+
+async def apply(access: ApiAccess, given: list[Path], namespace: str) -> int:
+    """Create or change what the files say; a line for each object."""
+    documents = read_all(given)
+    async with open_api(access) as api:
+        return _tell(await Applier(api, Kinds(api), namespace).apply(documents))
+
+
+async def delete(access: ApiAccess, given: list[Path], namespace: str) -> int:
+    """Delete the objects the files name."""
+    documents = {document.identity(namespace): document for document in read_all(given)}
+    async with open_api(access) as api:
+        return _tell(await Applier(api, Kinds(api), namespace).delete(documents))
+
+
+def _tell(outcomes: list[Outcome]) -> int:
+    for outcome in outcomes:
+        if outcome.error is None:
+            sys.stdout.write(f"{outcome.identity} {outcome.verb}\n")
+        else:
+            sys.stderr.write(failure(outcome) + "\n")
+    return FAILED if any(outcome.error for outcome in outcomes) else DONE
+
+
+def failure(outcome: Outcome) -> str:
+    """Where, what and why, in one line."""
+    where = f"{outcome.document.where}: " if outcome.document else ""
+    return f"{where}{outcome.identity}: {one_line(outcome.error or DefinitionError('', ''))}"
+
+
+async def get(access: ApiAccess, word: str, name: str | None, namespace: str | None, output: str) -> str:
+    """One object, or all of a kind; ``namespace`` None for all namespaces."""
+    async with open_api(access) as api:
+        kind = await Kinds(api).named(word)
+        if name is not None:
+            item = await _one(api, word, name, namespace or "default")
+            if output != "table":
+                return showing.as_json(item) if output == "json" else showing.as_yaml(item)
+            return showing.table(kind, [item], namespaces=False)
+        items = (await api.get(kind.path(namespace))).get("items") or []
+    for item in items:  # a list's items carry neither; on their own they need both
+        item.setdefault("apiVersion", kind.api_version)
+        item.setdefault("kind", kind.kind)
+    if output != "table":
+        listed = showing.as_list(items)
+        return showing.as_json(listed) if output == "json" else showing.as_yaml(listed)
+    if not items:
+        return f"No {kind.plural} in namespace {namespace}." if namespace else f"No {kind.plural}."
+    return showing.table(kind, items, namespaces=namespace is None and kind.namespaced)
+
+
+async def describe(access: ApiAccess, word: str, name: str | None, namespace: str, output: str) -> str:
+    """One object, or all of a kind in a namespace, at length."""
+    if output != "table":
+        return await get(access, word, name, namespace, output)
+    async with open_api(access) as api:
+        kind = await Kinds(api).named(word)
+        if name is None:
+            items = (await api.get(kind.path(namespace))).get("items") or []
+        else:
+            items = [await _one(api, word, name, namespace)]
+        triggers: list[dict[str, Any]] = []
+        if kind == BROKER:
+            triggers = (await api.get(TRIGGER.path(namespace))).get("items") or []
+    if not items:
+        return f"No {kind.plural} in namespace {namespace}."
+    return "\n\n".join(
+        showing.description(kind, item, [t for t in triggers if t["spec"].get("broker") == item["metadata"]["name"]])
+        for item in items
+    )
+
+
+async def _one(api: Api, word: str, name: str, namespace: str) -> dict[str, Any]:
+    kind = await Kinds(api).named(word)
+    item: dict[str, Any] | None = await api.find(kind.path(namespace, name))
+    if item is None:
+        where = f"{namespace}/{name}" if kind.namespaced else name
+        msg = f"there is no {kind.kind} {where}"
+        raise FailedError(msg, hint=f"`scaup get {kind.plural} -A` lists those there are")
+    return item

@@ -1,0 +1,219 @@
+"""The Kubernetes API as the controller needs it: one request, one list, one watch, as plain JSON.
+
+The official client (its async half) does configuration, credentials and TLS; its models are not used, for making
+objects of thousands of answers costs more than everything else here. Only this module imports it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import urlencode, urlsplit
+
+import aiohttp
+import orjson
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+from scaup.core.model.errors import ScaupError, SettingsError
+
+REQUEST_TIMEOUT_S: Final = 15.0
+WATCH_S: Final = 290
+"""A watch is ended by the server after so long; the next goes on where it ended."""
+_CONNECT_S: Final = 5.0
+_DEAD_AFTER: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPALIVE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""A watch may be silent for minutes; these find out that its peer is gone, in 30 s."""
+_PAGE: Final = 500
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+
+class ApiError(ScaupError):
+    """The Kubernetes API did not do what was asked; trying again later may help."""
+
+    code = "api"
+
+
+class ApiUnreachableError(ApiError):
+    """No connection, or no answer in time."""
+
+    code = "api.unreachable"
+
+
+class ApiRefusedError(ApiError):
+    """The API answered with an error: ``status`` is the HTTP status."""
+
+    code = "api.refused"
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Rest(RESTClientObject):  # type: ignore[misc]
+    """The client's HTTP half with connections that notice when their peer is gone, and no limit to their number."""
+
+    def _create_connector(self) -> aiohttp.TCPConnector:
+        return aiohttp.TCPConnector(limit=0, ssl=self.ssl_context, socket_factory=_socket)
+
+
+class Api:
+    """One API server."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self.host = str(client.configuration.host)
+
+    async def request(self, method: str, path: str, *, query: Any = None, body: Any = None) -> dict[str, Any]:
+        """The JSON answer to a request. Raises ApiRefusedError or ApiUnreachableError."""
+        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S, connect=_CONNECT_S)
+        response = await self._send(method, path, query, body, timeout)
+        async with response:
+            try:
+                data = await response.read()
+                answer = orjson.loads(data)
+            except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
+                msg = f"{method} {path}: {_words(error)}"
+                raise ApiUnreachableError(msg) from error
+        if not isinstance(answer, dict):
+            msg = f"{method} {path}: the answer is no JSON object"
+            raise ApiUnreachableError(msg)
+        return answer
+
+    async def patch_status(self, path: str, uid: str, status: dict[str, Any]) -> None:
+        """Merge ``status`` into an object's, if it is still the object of that uid (else refused with 409)."""
+        await self.request("PATCH", f"{path}/status", body={"metadata": {"uid": uid}, "status": status})
+
+    async def list(self, path: str) -> tuple[list[dict[str, Any]], str]:
+        """All objects under ``path`` and the resourceVersion they were read at, page by page."""
+        items: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            query = {"limit": _PAGE} | ({"continue": token} if token else {})
+            page = await self.request("GET", path, query=query)
+            items += [item for item in page.get("items") or () if isinstance(item, dict)]
+            metadata = page.get("metadata") or {}
+            token = metadata.get("continue") or ""
+            if not token:
+                return items, str(metadata.get("resourceVersion", ""))
+
+    async def watch(self, path: str, resource_version: str) -> AsyncIterator[dict[str, Any]]:
+        """The changes under ``path`` after ``resource_version``, until the server ends the watch.
+
+        Raises ApiRefusedError (status 410: too old a version) and ApiUnreachableError.
+        """
+        query = {
+            "watch": "true",
+            "resourceVersion": resource_version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": WATCH_S,
+        }
+        timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=WATCH_S + 30)
+        response = await self._send("GET", path, query, None, timeout)
+        rest = b""
+        try:
+            async for chunk in response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    if line.strip():
+                        yield _change(path, line)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            msg = f"watch of {path}: {_words(error)}"
+            raise ApiUnreachableError(msg) from error
+        finally:
+            response.close()
+
+    async def _send(
+        self, method: str, path: str, query: Any, body: Any, timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": "application/json"} | ({"Content-Type": MERGE_PATCH} if method == "PATCH" else {})
+        try:
+            _, url, headers, body, _ = await self._client.param_serialize(
+                method, path, header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
+            url += f"?{urlencode(query)}" if query else ""
+            answer = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
+        except (aiohttp.ClientError, TimeoutError, OSError, ConfigException) as error:
+            msg = f"{method} {path}: {_words(error)}"
+            raise ApiUnreachableError(msg) from error
+        response = cast("aiohttp.ClientResponse", answer.response)
+        if response.status < 300:
+            return response
+        async with response:
+            raise await _refused(f"{method} {path}", response)
+
+
+@asynccontextmanager
+async def connect(kubeconfig: str | None) -> AsyncIterator[Api]:
+    """The API that the settings name; nothing is asked of it yet. Raises SettingsError where they name none."""
+    configuration = Configuration()
+    try:
+        if kubeconfig:
+            await load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+        else:
+            await _load_found(configuration)
+    except (ConfigException, OSError, ValueError, KeyError, TypeError) as error:
+        where = kubeconfig or "neither in a cluster nor in ~/.kube/config"
+        msg = f"SCAUP_KUBECONFIG = {where!r}: no usable Kubernetes API: {error}"
+        raise SettingsError(msg, hint="name a kubeconfig file in SCAUP_KUBECONFIG") from error
+    if urlsplit(configuration.host).hostname in {"127.0.0.1", "::1", "localhost"}:
+        # The client asks the environment for a proxy; nothing on this machine is behind one.
+        configuration.client_session_kwargs = {"trust_env": False}
+    client = ApiClient(configuration)
+    client.rest_client = _Rest(configuration)
+    try:
+        yield Api(client)
+    finally:
+        await client.close()
+
+
+async def _load_found(configuration: Configuration) -> None:
+    try:
+        load_incluster_config(client_configuration=configuration)
+    except ConfigException:
+        path = Path("~/.kube/config").expanduser()
+        await load_kube_config(config_file=str(path), client_configuration=configuration)
+
+
+def _socket(info: Any) -> socket.socket:
+    family, kind, protocol, _, _ = info
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _DEAD_AFTER.items():
+        if (option := getattr(socket, name, None)) is not None:
+            made.setsockopt(socket.IPPROTO_TCP, option, value)
+    return made
+
+
+def _change(path: str, line: bytes) -> dict[str, Any]:
+    try:
+        change = orjson.loads(line)
+        kind, value = change["type"], change["object"]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        msg = f"watch of {path}: a line that is no change"
+        raise ApiUnreachableError(msg) from error
+    if kind == "ERROR":
+        msg = f"watch of {path}: {value.get('message', 'ended with an error')}"
+        raise ApiRefusedError(msg, status=int(value.get("code") or 500))
+    return cast("dict[str, Any]", change)
+
+
+async def _refused(what: str, response: aiohttp.ClientResponse) -> ApiRefusedError:
+    text = ""
+    try:
+        async with asyncio.timeout(REQUEST_TIMEOUT_S):
+            data = await response.content.read(64 << 10)
+        answer = orjson.loads(data)
+        text = str(answer.get("message") or "") if isinstance(answer, dict) else ""
+    except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError):
+        pass
+    return ApiRefusedError(f"{what}: {response.status} {text or response.reason}", status=response.status)
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__

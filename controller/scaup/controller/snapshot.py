@@ -1,0 +1,175 @@
+"""The snapshot in the bucket ``definitions``: what is there, what shall be there, and the writes between the two.
+
+Holds a mirror of the bucket, so that only differences are written, also after a restart, a lost connection or a bucket
+made anew. Must not know what definitions mean; they come as bytes under keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from scaup.core.bus.connection import Bus
+from scaup.core.bus.kv import Bucket, Entry, Reloaded, dumps
+from scaup.core.model.definitions import Complete, to_json
+from scaup.core.model.errors import BusError, BusUnavailableError, ScaupError
+from scaup.core.model.names import COMPLETE_KEY, DEFINITIONS_BUCKET
+
+log = structlog.get_logger()
+
+_PUT_ORDER: Final = ("address/", "broker.", "trigger.")
+"""What is referred to comes before what refers to it; removed in the opposite order."""
+_IN_FLIGHT: Final = 256
+_ENSURE_EVERY_S: Final = 5.0
+_MARKS_KEPT: Final = 1_000
+"""Marks of deletion are kept for replicas that were away; but not all of them for ever."""
+
+
+class Snapshot:
+    """The bucket as it is. ``created`` is when it was made; another value means that it was lost and made anew."""
+
+    def __init__(self, bus: Bus, changed: Callable[[], None]) -> None:
+        self._bucket = Bucket(bus, DEFINITIONS_BUCKET)
+        self._bus = bus
+        self._changed = changed
+        self._entries: dict[str, Entry] = {}
+        self._missing = asyncio.Event()
+        self.created = ""
+        self.is_loaded = False
+        self.loads = 0
+
+    async def follow(self) -> None:
+        """Keep the mirror, and the bucket in being. Never ends."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_in_being(), name="definitions-ensure")
+            async for change in self._bucket.watch():
+                self._apply(change)
+
+    def revision(self, key: str) -> int | None:
+        """The revision at which the present value of ``key`` was written; None where it has none."""
+        entry = self._entries.get(key)
+        return entry.revision if entry is not None and entry.value is not None else None
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys with a value, by prefix (``broker.``, ``trigger.``, ``address/``)."""
+        return [key for key, entry in self._entries.items() if entry.value is not None and key.startswith(prefix)]
+
+    def deleted(self, prefix: str) -> list[str]:
+        """The keys of which only the mark of their deletion is left."""
+        return [key for key, entry in self._entries.items() if entry.value is None and key.startswith(prefix)]
+
+    async def publish(self, wanted: Mapping[str, bytes], keep: Iterable[str]) -> dict[str, str]:
+        """Make the bucket hold ``wanted`` and nothing else but what it has under the keys ``keep``.
+
+        Gives back what could not be stored, and why: one definition that the bus refuses does not hold up the others.
+        Raises BusUnavailableError where the bus is away; what was written until then is written.
+        """
+        failures: dict[str, str] = {}
+        different = {
+            key: value
+            for key, value in wanted.items()
+            if (entry := self._entries.get(key)) is None or entry.value != value
+        }
+        for prefix in _PUT_ORDER:
+            await self._all(
+                (self._put(key, value, failures) for key, value in different.items() if key.startswith(prefix))
+            )
+        stays = {*wanted, *keep}
+        for prefix in reversed(_PUT_ORDER):
+            await self._all((self._delete(key) for key in self.keys(prefix) if key not in stays))
+        await self._mark_complete()
+        await self._forget_marks()
+        return failures
+
+    async def _put(self, key: str, value: bytes, failures: dict[str, str]) -> None:
+        try:
+            revision = await self._bucket.put(key, value)
+        except BusUnavailableError:
+            self._missing.set()
+            raise
+        except ScaupError as error:
+            failures[key] = str(error)
+        else:
+            self._store(Entry(key, value, revision))
+
+    async def _delete(self, key: str) -> None:
+        self._store(Entry(key, None, await self._bucket.delete(key)))
+
+    async def _mark_complete(self) -> None:
+        """Say that everything is there, by counting what is: last, and only when the counts are others than before."""
+        counts = [len(self.keys(prefix)) for prefix in ("broker.", "trigger.", "address/")]
+        present = self._entries.get(COMPLETE_KEY)
+        before = orjson.loads(present.value) if present is not None and present.value else {}
+        if [before.get(name) for name in ("brokers", "triggers", "addresses")] == counts:
+            return
+        mark = Complete(before.get("epoch", 0) + 1, *counts)
+        value = dumps(to_json(mark))
+        self._store(Entry(COMPLETE_KEY, value, await self._bucket.put(COMPLETE_KEY, value)))
+
+    async def _forget_marks(self) -> None:
+        marks = sorted((e for e in self._entries.values() if e.value is None), key=lambda e: e.revision)
+        if len(marks) > _MARKS_KEPT:
+            for entry in marks[: len(marks) // 2]:
+                await self._bucket.purge(entry.key)
+                self._entries.pop(entry.key, None)
+
+    async def _all(self, writes: Iterable[Coroutine[Any, Any, None]]) -> None:
+        """Run all writes, so many at a time, and raise what one of them ended with after all have ended."""
+        gate = asyncio.Semaphore(_IN_FLIGHT)
+
+        async def one(write: Coroutine[Any, Any, None]) -> None:
+            async with gate:
+                await write
+
+        results = await asyncio.gather(*(one(write) for write in writes), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def _apply(self, change: Reloaded | Entry) -> None:
+        if isinstance(change, Entry):
+            is_news = self._store(change)
+        else:
+            is_news = self._reload(change)
+        if is_news:
+            self._changed()
+
+    def _reload(self, change: Reloaded) -> bool:
+        if change.created != self.created:
+            log.info("definitions.found", keys=len(change.entries), made=change.created)
+            self._entries = {}
+        # A write that was acknowledged while the bucket was being read may be newer than what was read.
+        newer = {k: e for k, e in self._entries.items() if e.revision > change.revision}
+        self._entries = change.entries | newer
+        self.created, self.is_loaded = change.created, True
+        self.loads += 1
+        return True
+
+    def _store(self, entry: Entry) -> bool:
+        """Take an entry over, unless it is our own write's echo, or older than what is there."""
+        present = self._entries.get(entry.key)
+        if present is not None and present.revision >= entry.revision:
+            return False
+        self._entries[entry.key] = entry
+        return True
+
+    async def _keep_in_being(self) -> None:
+        """Make the bucket where it is missing: at start, at once after a refused write, and every few seconds."""
+        while True:
+            self._missing.clear()
+            try:
+                await self._bucket.ensure(description="the controller's snapshot for the data plane")
+            except BusError as error:
+                log.debug("definitions.ensure_waits", why=str(error))
+                await asyncio.sleep(_ENSURE_EVERY_S / 20)
+                continue
+            try:
+                async with asyncio.timeout(_ENSURE_EVERY_S):
+                    await self._missing.wait()
+                await asyncio.sleep(_ENSURE_EVERY_S / 20)
+            except TimeoutError:
+                pass

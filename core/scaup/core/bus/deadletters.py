@@ -1,0 +1,98 @@
+"""Reading the dead letters that are kept: the newest entries of a Broker's stream, as events with their fate.
+
+Responsible for the form in which they are stored. Must not change or remove any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import dataclass
+from typing import Any, Final
+
+from scaup.core.bus.connection import Bus
+from scaup.core.bus.kv import NO_MESSAGE, STREAM_NOT_FOUND
+from scaup.core.codec import stored
+from scaup.core.model.errors import BusRequestError
+from scaup.core.model.event import Event
+from scaup.core.model.names import BrokerUid, TriggerUid, dead_stream, trigger_of_dead_subject
+
+_AT_ONCE: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One event that was given up for one Trigger. What the entry does not say is empty; times are ISO 8601 text."""
+
+    sequence: int
+    broker: BrokerUid
+    trigger: TriggerUid | None
+    trigger_name: str
+    destination: str
+    reason: str
+    status: str
+    attempts: str
+    first_failure: str
+    last_failure: str
+    stored_at: str
+    event: Event
+
+
+async def read(bus: Bus, broker: BrokerUid, limit: int = 1000) -> list[DeadLetter]:
+    """The newest ``limit`` dead letters of a Broker, oldest first; none where its stream is not there.
+
+    Raises BusUnavailableError where nobody answers.
+    """
+    stream = dead_stream(broker)
+    try:
+        state = (await bus.api(f"STREAM.INFO.{stream}"))["state"]
+    except BusRequestError as error:
+        if error.err_code == STREAM_NOT_FOUND:
+            return []
+        raise
+    first, last = state["first_seq"], state["last_seq"]
+    if not state["messages"]:
+        return []
+    found: list[DeadLetter] = []
+    end = last
+    while end >= first and len(found) < limit:  # backwards, so that gaps do not cost any of the newest
+        start = max(first, end - _AT_ONCE + 1)
+        entries = await asyncio.gather(*(_get(bus, stream, sequence) for sequence in range(start, end + 1)))
+        found = [_dead_letter(broker, entry) for entry in entries if entry is not None] + found
+        end = start - 1
+    return found[-limit:]
+
+
+async def _get(bus: Bus, stream: str, sequence: int) -> dict[str, Any] | None:
+    try:
+        answer = await bus.api(f"STREAM.MSG.GET.{stream}", {"seq": sequence})
+    except BusRequestError as error:
+        if error.err_code == NO_MESSAGE:
+            return None
+        raise
+    entry: dict[str, Any] = answer["message"]
+    return entry
+
+
+def _dead_letter(broker: BrokerUid, entry: dict[str, Any]) -> DeadLetter:
+    headers = _headers(base64.b64decode(entry.get("hdrs", "")))
+    return DeadLetter(
+        sequence=entry["seq"],
+        broker=broker,
+        trigger=trigger_of_dead_subject(entry["subject"]),
+        trigger_name=headers.get("Scaup-Trigger", ""),
+        destination=headers.get("Scaup-Destination", ""),
+        reason=headers.get("Scaup-Reason", ""),
+        status=headers.get("Scaup-Status", ""),
+        attempts=headers.get("Scaup-Attempts", ""),
+        first_failure=headers.get("Scaup-First-Failure", ""),
+        last_failure=headers.get("Scaup-Last-Failure", ""),
+        stored_at=entry.get("time", ""),
+        event=stored.from_headers(headers, base64.b64decode(entry.get("data", ""))),
+    )
+
+
+def _headers(raw: bytes) -> dict[str, str]:
+    lines = raw.decode("utf-8", "replace").split("\r\n")[1:]
+    pairs = (line.partition(":") for line in lines if line)
+    return {name: value.strip() for name, _, value in pairs}

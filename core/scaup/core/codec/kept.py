@@ -1,0 +1,109 @@
+"""What is written beside an event that waits in a queue or is kept as a dead letter: the facts of its delivery so far.
+
+They are headers of the entry, next to the event's ``ce-`` headers, so that they survive every process and are not
+mixed up with the event.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, replace
+from typing import Final
+
+SEQUENCE: Final = "Scaup-Sequence"
+ACCEPTED: Final = "Scaup-Accepted"
+ATTEMPTS: Final = "Scaup-Attempts"
+NOT_BEFORE: Final = "Scaup-Not-Before"
+FIRST_FAILURE: Final = "Scaup-First-Failure"
+LAST_FAILURE: Final = "Scaup-Last-Failure"
+REASON: Final = "Scaup-Reason"
+STATUS: Final = "Scaup-Status"
+DESTINATION: Final = "Scaup-Destination"
+ERROR_DATA: Final = "Scaup-Error-Data"
+TRIGGER: Final = "Scaup-Trigger"
+
+MAX_ERROR_DATA: Final = 768
+"""Bytes of a failed answer that are kept: base64 of them fills the 1,024 characters of ``knativeerrordata``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The delivery of one event to one Trigger so far.
+
+    ``sequence`` is its place in the event log, ``accepted`` when it was stored there, ``attempts`` how often it was
+    tried; times are RFC 3339 text, ``not_before`` seconds since the epoch (0: now).
+    """
+
+    sequence: int
+    accepted: str = ""
+    attempts: int = 0
+    not_before: float = 0.0
+    first_failure: str = ""
+    last_failure: str = ""
+    reason: str = ""
+    status: int | None = None
+    destination: str = ""
+    error_data: bytes = b""
+
+    def failed(self, at: str, reason: str, *, status: int | None, destination: str, error_data: bytes) -> Facts:
+        """The same after one more failed attempt."""
+        return replace(
+            self,
+            attempts=self.attempts + 1,
+            first_failure=self.first_failure or at,
+            last_failure=at,
+            reason=reason,
+            status=status,
+            destination=destination,
+            error_data=error_data[:MAX_ERROR_DATA],
+        )
+
+
+def to_headers(facts: Facts) -> dict[str, str]:
+    """The facts as headers; what is unset is left out."""
+    headers = {SEQUENCE: str(facts.sequence), ATTEMPTS: str(facts.attempts)}
+    texts = {
+        ACCEPTED: facts.accepted,
+        FIRST_FAILURE: facts.first_failure,
+        LAST_FAILURE: facts.last_failure,
+        REASON: _one_line(facts.reason),
+        DESTINATION: _one_line(facts.destination),
+    }
+    headers.update({name: text for name, text in texts.items() if text})
+    if facts.not_before:
+        headers[NOT_BEFORE] = f"{facts.not_before:.3f}"
+    if facts.status is not None:
+        headers[STATUS] = str(facts.status)
+    if facts.error_data:
+        headers[ERROR_DATA] = base64.b64encode(facts.error_data).decode()
+    return headers
+
+
+def from_headers(headers: dict[str, str]) -> Facts:
+    """What ``to_headers`` wrote. Raises ValueError where the entry is not one of ours."""
+    if SEQUENCE not in headers:
+        msg = f"the entry has no header {SEQUENCE}"
+        raise ValueError(msg)
+    status = headers.get(STATUS)
+    try:
+        error_data = base64.b64decode(headers.get(ERROR_DATA, ""))
+    except binascii.Error:
+        error_data = b""
+    return Facts(
+        sequence=int(headers[SEQUENCE]),
+        accepted=headers.get(ACCEPTED, ""),
+        attempts=int(headers.get(ATTEMPTS, "0")),
+        not_before=float(headers.get(NOT_BEFORE, "0")),
+        first_failure=headers.get(FIRST_FAILURE, ""),
+        last_failure=headers.get(LAST_FAILURE, ""),
+        reason=headers.get(REASON, ""),
+        status=int(status) if status else None,
+        destination=headers.get(DESTINATION, ""),
+        error_data=error_data,
+    )
+
+
+def _one_line(text: str) -> str:
+    """Headers lose line breaks; non-ASCII text is kept."""
+    return " ".join(text.split())[:1024]

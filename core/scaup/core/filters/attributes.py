@@ -1,0 +1,43 @@
+"""The legacy dialect, ``spec.filter.attributes``: every named attribute present, and equal where a value is given.
+
+Knative control plane, "Trigger filters": "" matches all values; comparison is exact and case-sensitive. An event
+without the attribute never matches, ``time`` and ``subject`` included (the reference makes up values for them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+Predicate = Callable[[Mapping[str, str]], bool]
+
+_RENAMED: Final = {"schemaurl": "dataschema"}
+_MEDIA_TYPE: Final = "datamediatype"
+
+
+def compile_attributes(wanted: Mapping[str, str]) -> Predicate | None:
+    """A predicate over an event's attributes; None where nothing is wanted, which every event fulfils."""
+    exact = {_RENAMED.get(name, name): value for name, value in wanted.items() if value and name != _MEDIA_TYPE}
+    present = tuple(_RENAMED.get(name, name) for name, value in wanted.items() if not value and name != _MEDIA_TYPE)
+    media = wanted.get(_MEDIA_TYPE)
+    pairs = tuple(exact.items())
+    if not pairs and not present and media is None:
+        return None
+
+    def matches(attributes: Mapping[str, str]) -> bool:
+        for name, value in pairs:
+            if attributes.get(name) != value:
+                return False
+        for name in present:
+            if name not in attributes:
+                return False
+        return media is None or _has_media_type(attributes, media)
+
+    return matches
+
+
+def _has_media_type(attributes: Mapping[str, str], wanted: str) -> bool:
+    kind = attributes.get("datacontenttype")
+    if kind is None:
+        return False
+    return not wanted or kind.partition(";")[0].strip().lower() == wanted.lower()

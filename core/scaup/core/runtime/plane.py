@@ -1,0 +1,80 @@
+"""What every service of the data plane stands on: metrics port, bus, definitions, and the report of its revision.
+
+The metrics port answers before the bus is there, so that a process waiting for NATS says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from scaup.core.bus.connection import Bus, connect
+from scaup.core.http.server import HttpServer, bind
+from scaup.core.runtime.definitions import Definitions
+from scaup.core.runtime.lifecycle import Life
+from scaup.core.runtime.observe import metrics_app, watch_bus
+from scaup.core.runtime.replicas import report
+from scaup.core.runtime.settings import BusSettings, Listen, ServiceSettings
+
+
+class Plane:
+    """The ground under one service, while it runs."""
+
+    def __init__(self, bus: Bus, replica: str, life: Life, tasks: asyncio.TaskGroup) -> None:
+        self.bus = bus
+        self.replica = replica
+        self.life = life
+        self.definitions = Definitions()
+        self._tasks = tasks
+        self._watched: list[asyncio.Task[None]] = []
+
+    def watch(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run ``work`` for as long as the service runs. That it ends before is an error; it is cancelled at the end."""
+        task = self._tasks.create_task(work, name=name)
+        self._watched.append(task)
+        return task
+
+    def serve(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run ``work`` that ends by itself when the service stops; its caller waits for it then."""
+        return self._tasks.create_task(work, name=name)
+
+    async def until_stopping(self) -> None:
+        """Return when the service should stop, or raise what broke."""
+        await self.life.until_stopping(*self._watched)
+
+    def end(self) -> None:
+        """Cancel what is still watched."""
+        for task in self._watched:
+            task.cancel()
+
+
+@asynccontextmanager
+async def data_plane(
+    role: str, bus_settings: BusSettings, service: ServiceSettings, metrics_listen: Listen, life: Life
+) -> AsyncIterator[Plane]:
+    """Everything a service of the data plane needs, from the metrics port up. Ends in the opposite order."""
+    observing = HttpServer(metrics_app(life.health), bind(metrics_listen.host, metrics_listen.port))
+    async with asyncio.TaskGroup() as tasks:
+        observed = tasks.create_task(observing.run(), name="observing")
+        life.health.add("bus", lambda: "not connected to NATS yet")
+        async with connect(bus_settings.access(), f"scaup-{role}") as bus:
+            watch_bus(bus, life.health)
+            plane = Plane(bus, service.replica_name, life, tasks)
+            life.health.add("definitions", plane.definitions.why_not_ready)
+            plane.watch(plane.definitions.follow(bus), "definitions")
+            plane.watch(bus.until_closed(), "bus")
+            reporting = tasks.create_task(
+                report(bus, role, plane.replica, plane.definitions, life.stopping), name="report"
+            )
+            try:
+                yield plane
+            finally:
+                plane.end()
+                if life.stopping.is_set():
+                    await reporting
+                else:
+                    reporting.cancel()
+        observing.stop()
+        await observed

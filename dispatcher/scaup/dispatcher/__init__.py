@@ -1,0 +1,1 @@
+"""Delivers events: resolves sinks, tries, retries, settles. Everything durable after the ingress is in its hands."""

@@ -1,0 +1,204 @@
+"""All Brokers of one dispatcher: a worker for each log, a queue for each lane it owns, the rounds of the keeper.
+
+Brokers, Triggers and dispatchers come and go; this keeps the right workers running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+
+from scaup.core.bus.connection import Msg
+from scaup.core.model import names
+from scaup.core.model.definitions import BrokerDefinition
+from scaup.core.model.errors import BusError
+from scaup.core.model.names import BrokerUid, Lane, TriggerUid
+from scaup.core.runtime.plane import Plane
+from scaup.core.runtime.replicas import Roster, owner
+from scaup.dispatcher.attempt import Attempts
+from scaup.dispatcher.counts import Counts
+from scaup.dispatcher.keeper import Keeper, every
+from scaup.dispatcher.queues import LaneQueue
+from scaup.dispatcher.settings import DispatcherSettings
+from scaup.dispatcher.settle import Settler
+from scaup.dispatcher.target import Target, Tools
+from scaup.dispatcher.worker import BrokerWorker, Capacity
+
+log = structlog.get_logger()
+
+_ROUND_S: Final = 2.0
+_UNKNOWN_FOR_S: Final = 30.0
+
+
+class Dispatcher:
+    """Everything one dispatcher process does."""
+
+    def __init__(self, plane: Plane, attempts: Attempts, settings: DispatcherSettings) -> None:
+        self._plane = plane
+        self._running: set[asyncio.Task[None]] = set()
+        self._counts = Counts(plane.bus, settings.queue_quota)
+        settler = Settler(plane.bus, plane.definitions, self._counts)
+        self._settler = settler
+        self._tools = Tools(plane.bus, plane.definitions, attempts, settler, settings, self.start)
+        self._keeper = Keeper(plane.bus, plane.definitions, self._counts)
+        self._capacity = Capacity(settings.max_events, settings.max_bytes)
+        self._targets: dict[Lane, Target] = {}
+        self._workers: dict[BrokerUid, tuple[BrokerWorker, asyncio.Task[None]]] = {}
+        self._queues: dict[Lane, tuple[LaneQueue, asyncio.Task[None]]] = {}
+        self._roster = Roster()
+        self._me = names.replica_key("dispatcher", plane.replica)
+        self._round = asyncio.Event()
+        self._unknown_since: dict[TriggerUid, float] = {}
+
+    def start(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
+        """Run a piece of work beside the story. Its errors are its own: it has to settle them itself."""
+        task = asyncio.get_running_loop().create_task(_coroutine(work), name=name)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("dispatcher.task_failed", task=task.get_name(), error=repr(error))
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        definitions = self._plane.definitions
+        await definitions.loaded.wait()
+        definitions.on_change(self._on_change)
+        end_parked = await self._plane.bus.subscribe(names.PARKED_HINTS, self._on_parked)
+        end_trim = await self._plane.bus.subscribe(names.TRIM_HINTS, self._on_trim)
+        try:
+            self._start_workers()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._roster.follow(self._plane.bus, self._round.set), name="roster")
+                tasks.create_task(self._rounds(), name="rounds")
+        finally:
+            await end_parked()
+            await end_trim()
+
+    async def drain(self, deadline_s: float) -> None:
+        """Stop pulling, let what is under way finish, hand the rest back."""
+        for _, task in (*self._workers.values(), *self._queues.values()):
+            task.cancel()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + deadline_s
+        while loop.time() < end and any(not worker.is_idle for worker, _ in self._workers.values()):
+            await asyncio.sleep(0.02)
+        for worker, _ in self._workers.values():
+            await worker.hand_back()
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _owns(self, uid: str) -> bool:
+        candidates = {replica.key for replica in self._roster.live("dispatcher")} | {self._me}
+        return owner(uid, candidates) == self._me
+
+    def _on_change(self, keys: set[str]) -> None:
+        if any(key.startswith("broker.") for key in keys):
+            self._start_workers()
+        for key in keys:
+            if key.startswith("trigger.") and TriggerUid(key[8:]) in self._plane.definitions.deleted_triggers:
+                for kind in (names.SUBSCRIBER, names.DEAD_LETTER):
+                    for lane in [lane for lane in self._targets if lane[1:] == (key[8:], kind)]:
+                        del self._targets[lane]
+                self._round.set()
+
+    def _start_workers(self) -> None:
+        brokers = self._plane.definitions.brokers
+        for uid in [uid for uid in self._workers if uid not in brokers]:
+            self._workers.pop(uid)[1].cancel()
+        for uid in brokers:
+            if uid not in self._workers:
+                worker = BrokerWorker(uid, self._tools, self._capacity, self._targets)
+                self._workers[uid] = (worker, self.start(worker.run(), f"worker-{uid}"))
+
+    async def _on_parked(self, msg: Msg) -> None:
+        broker, trigger, kind = names.hinted(msg.subject)
+        self._work_lane(Lane(BrokerUid(broker), TriggerUid(trigger), kind))
+
+    async def _on_trim(self, msg: Msg) -> None:
+        broker = self._plane.definitions.brokers.get(BrokerUid(names.hinted(msg.subject)[0]))
+        if broker is not None and self._owns(broker.uid):
+            with suppress(BusError):
+                await self._keeper.look_after_log(broker)
+
+    def _work_lane(self, lane: Lane) -> None:
+        """Work a lane that has something waiting, if it is ours."""
+        if lane in self._queues or not self._owns(lane.trigger) or lane.trigger not in self._plane.definitions.triggers:
+            return
+        target = self._targets.get(lane)
+        if target is None:
+            target = self._targets[lane] = Target(lane, self._tools)
+        queue = LaneQueue(lane, target, self._tools)
+        self._queues[lane] = (queue, self.start(queue.run(), "queue"))
+
+    async def _rounds(self) -> None:
+        while True:
+            for broker in list(self._plane.definitions.brokers.values()):
+                try:
+                    await self._round_of(broker)
+                except BusError as error:
+                    log.debug("dispatcher.round_failed", broker=broker.name, error=str(error))
+            await self._release_lanes()
+            await every(_ROUND_S, self._round)
+
+    async def _round_of(self, broker: BrokerDefinition) -> None:
+        await self._counts.sweep(broker.uid)
+        for lane in self._counts.lanes(broker.uid):
+            if self._is_deleted(lane.trigger):
+                if self._owns(lane.trigger):
+                    await self._remove(lane)
+            else:
+                self._work_lane(lane)
+        if self._owns(broker.uid):
+            await self._keeper.look_after_log(broker)
+            await self._keeper.show_dead_letters(broker)
+        await self._keeper.show_queues(broker)
+
+    def _is_deleted(self, uid: TriggerUid) -> bool:
+        """Whether a Trigger is surely gone: its deletion was seen, or nobody has known it for half a minute."""
+        definitions = self._plane.definitions
+        if uid in definitions.triggers:
+            self._unknown_since.pop(uid, None)
+            return False
+        if uid in definitions.deleted_triggers:
+            return True
+        now = asyncio.get_running_loop().time()
+        return now - self._unknown_since.setdefault(uid, now) > _UNKNOWN_FOR_S
+
+    async def _remove(self, lane: Lane) -> None:
+        if (working := self._queues.pop(lane, None)) is not None:
+            working[1].cancel()
+        removed = await self._keeper.remove_lane(lane)
+        if removed:
+            self._settler.drop(lane, "trigger_deleted", removed)
+        await LaneQueue(lane, Target(lane, self._tools), self._tools).remove()
+
+    async def _release_lanes(self) -> None:
+        """Stop working lanes that are empty, or somebody else's now."""
+        for lane, (queue, task) in list(self._queues.items()):
+            is_ours = self._owns(lane.trigger)
+            if is_ours and not task.done() and not (queue.is_idle and not self._counts.waiting(lane)):
+                continue
+            del self._queues[lane]
+            task.cancel()
+            if is_ours and not task.done():
+                with suppress(BusError):
+                    await queue.remove()
+
+
+def _coroutine(work: Awaitable[None]) -> Coroutine[Any, Any, None]:
+    if isinstance(work, Coroutine):
+        return work
+
+    async def wait() -> None:
+        await work
+
+    return wait()

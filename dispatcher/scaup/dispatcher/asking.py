@@ -1,0 +1,60 @@
+"""Asking the filter who wants a batch of events, again and again until it knows, or until the entries are too old.
+
+*Not knowing is not not matching*: without an answer nothing is decided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import orjson
+import structlog
+
+from scaup.core.bus.connection import Bus
+from scaup.core.model import names
+from scaup.core.model.errors import BusUnavailableError
+from scaup.core.model.matching import MatchAnswer, Question
+from scaup.core.model.names import BrokerUid
+from scaup.core.runtime.definitions import Definitions
+
+log = structlog.get_logger()
+
+_TIMEOUT_S: Final = 2.0
+_PAUSE_S: Final = 0.1
+_BEHIND_S: Final = 1.0
+
+
+async def who_wants(
+    bus: Bus, definitions: Definitions, broker: BrokerUid, events: list[dict[str, str]], until: float
+) -> MatchAnswer | None:
+    """The filter's answer, at a revision that this dispatcher has applied too; None when it did not come by ``until``.
+
+    ``until`` is in loop time.
+    """
+    loop = asyncio.get_running_loop()
+    subject = names.match_subject(broker)
+    why = ""
+    while loop.time() < until:
+        question = Question(events, definitions.revision, definitions.created)
+        try:
+            msg = await bus.request(subject, orjson.dumps(question.to_json()), timeout=_TIMEOUT_S)
+            answer = MatchAnswer.from_json(orjson.loads(msg.data))
+            if not answer.retry and len(answer.events) == len(events):
+                await _catch_up(definitions, answer)
+                return answer
+            why = answer.retry
+        except BusUnavailableError as error:
+            why = str(error)
+        await asyncio.sleep(_PAUSE_S)
+    log.warning("asking.no_answer", broker=broker, why=why)
+    return None
+
+
+async def _catch_up(definitions: Definitions, answer: MatchAnswer) -> None:
+    """Wait a little where the answer names Triggers this dispatcher has not heard of yet."""
+    end = asyncio.get_running_loop().time() + _BEHIND_S
+    while definitions.revision < answer.revision and any(uid not in definitions.triggers for uid, _ in answer.triggers):
+        if asyncio.get_running_loop().time() > end:
+            return
+        await asyncio.sleep(0.005)

@@ -1,0 +1,75 @@
+"""How many events wait in each lane: asked of the bus every two seconds, counted in between.
+
+Keeps the quota (JetStream cannot, decision 0003), tells the owners which lanes have work, and feeds the gauges.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from scaup.core.bus.connection import Bus
+from scaup.core.model import names
+from scaup.core.model.names import BrokerUid, Lane
+
+_DETAIL_UP_TO: Final = 20_000
+_DETAIL_EVERY: Final = 5
+
+
+class Counts:
+    """Events waiting, by lane. Exact at each sweep; in between what this dispatcher parked is added."""
+
+    def __init__(self, bus: Bus, quota: int) -> None:
+        self._bus = bus
+        self._quota = quota
+        self._lanes: Counter[Lane] = Counter()
+        self._rounds: Counter[BrokerUid] = Counter()
+
+    def is_full(self, lane: Lane) -> bool:
+        """Whether the lane's quota is used up."""
+        return self._lanes[lane] >= self._quota
+
+    def parked(self, lane: Lane) -> None:
+        """This dispatcher stored one more in the lane's queue."""
+        self._lanes[lane] += 1
+
+    def waiting(self, lane: Lane) -> int:
+        """Events waiting in a lane, as far as is known."""
+        return max(self._lanes[lane], 0)
+
+    def lanes(self, broker: BrokerUid) -> list[Lane]:
+        """The lanes of a Broker in which something waits."""
+        return [lane for lane, count in self._lanes.items() if lane.broker == broker and count > 0]
+
+    async def sweep(self, broker: BrokerUid) -> None:
+        """Ask the bus; raises BusError where it does not answer.
+
+        Every waiting retry has a subject of its own, so the answer is long where very many wait: then it is asked for
+        at every fifth sweep only.
+        """
+        stream = names.queue_stream(broker)
+        state = (await self._bus.api(f"STREAM.INFO.{stream}"))["state"]
+        messages = state["messages"]
+        fresh: Counter[Lane] = Counter()
+        if messages:
+            self._rounds[broker] += 1
+            if messages > _DETAIL_UP_TO and self._rounds[broker] % _DETAIL_EVERY:
+                return
+            offset = 0
+            while True:
+                request = {"subjects_filter": ">", "offset": offset}
+                info = await self._bus.api(f"STREAM.INFO.{stream}", request, timeout=15)
+                subjects: dict[str, int] = info["state"].get("subjects") or {}
+                for subject, count in subjects.items():
+                    if (lane := names.lane_of_subject(subject)) is not None:
+                        fresh[lane] += count
+                offset += len(subjects)
+                if not subjects or offset >= info.get("total", 0):
+                    break
+        for lane in [lane for lane in self._lanes if lane.broker == broker and lane not in fresh]:
+            del self._lanes[lane]
+        self._lanes.update({lane: count - self._lanes[lane] for lane, count in fresh.items()})
+
+    def forget(self, lane: Lane) -> None:
+        """The lane is gone."""
+        self._lanes.pop(lane, None)

@@ -1,0 +1,66 @@
+"""What the dispatcher holds in its hands: entries of the log, and the deliveries that each of them asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from scaup.core.codec.kept import Facts
+from scaup.core.model.names import Lane, TriggerUid
+from scaup.dispatcher.attempt import Outgoing
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One event on its way to one target, from wherever it came.
+
+    ``release`` is called once, when the consequence is stored (or known to be nothing); ``abandon`` instead, when it
+    could not be stored. ``parked`` is the sequence in the queue under which the event waits already, while its attempt
+    is still running.
+    """
+
+    lane: Lane
+    outgoing: Outgoing
+    facts: Facts
+    release: Callable[[Delivery], None]
+    abandon: Callable[[Delivery], None]
+    lease_until: float
+    """Loop time until which the entry is surely ours."""
+    started_at: float = 0.0
+    """Loop time at which the running attempt began; 0 while waiting."""
+    deadline: float = 0.0
+    parked: int | None = None
+    parking: asyncio.Task[None] | None = None
+    is_withdrawn: bool = False
+    """Taken from the waiting room: its worker must pass it over."""
+    is_over: bool = False
+    """Released or abandoned."""
+
+    def done(self) -> None:
+        """The consequence is stored: let go of where the event came from."""
+        if not self.is_over:
+            self.is_over = True
+            self.release(self)
+
+    def failed(self) -> None:
+        """The consequence could not be stored: hand the event back."""
+        if not self.is_over:
+            self.is_over = True
+            self.abandon(self)
+
+
+@dataclass(slots=True, eq=False)
+class LogEntry:
+    """An entry of the event log, from its arrival here until it is acknowledged or handed back."""
+
+    sequence: int
+    reply: str
+    outgoing: Outgoing
+    accepted_ns: int
+    arrived_at: float
+    remaining: int = 0
+    is_abandoned: bool = False
+    deliveries: list[Delivery] = field(default_factory=list)
+    settled: set[TriggerUid] = field(default_factory=set)
+    """Triggers whose share is settled, for when the entry comes again."""

@@ -1,0 +1,146 @@
+"""The queues of the lanes this dispatcher owns: pull, wait until due, deliver through the lane's target.
+
+Every lane has one owner among the live dispatchers (rendezvous hash over the Trigger's uid). Two owners for a moment
+do no harm: JetStream gives each entry to one puller. A lane that stays empty for a minute costs no consumer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from scaup.core.bus.connection import Msg
+from scaup.core.bus.pull import Puller
+from scaup.core.bus.topology import QUEUE_ACK_WAIT_S, ensure_consumer, queue_consumer, remove_consumer
+from scaup.core.codec import kept
+from scaup.core.model import names
+from scaup.core.model.errors import BusError
+from scaup.core.model.names import Lane
+from scaup.dispatcher.attempt import Outgoing
+from scaup.dispatcher.entries import Delivery
+from scaup.dispatcher.target import Target, Tools
+
+log = structlog.get_logger()
+
+_PROGRESS_S: Final = QUEUE_ACK_WAIT_S / 3
+_IDLE_S: Final = 60.0
+_SPARE: Final = 16
+_RETRY_S: Final = 0.5
+_STATE: Final = ("Nats-", "Scaup-")
+
+
+class LaneQueue:
+    """Works the queue of one lane for as long as ``run`` runs."""
+
+    def __init__(self, lane: Lane, target: Target, tools: Tools) -> None:
+        self.lane = lane
+        self.idle_since = asyncio.get_running_loop().time()
+        self._target = target
+        self._tools = tools
+        self._held: dict[str, Delivery] = {}
+        self._stream = names.queue_stream(lane.broker)
+        self._is_gone = asyncio.Event()
+        self._puller = Puller(
+            tools.bus,
+            self._stream,
+            names.lane_consumer(lane),
+            room=self._room,
+            received=self._receive,
+            batch=64,
+            gone=self._is_gone.set,
+        )
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing came for a minute, and nothing is held."""
+        return not self._held and asyncio.get_running_loop().time() - self.idle_since > _IDLE_S
+
+    async def run(self) -> None:
+        """Make the consumer, then pull, until cancelled. What is held goes back at the end."""
+        try:
+            await self._ensure()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._puller.run(), name="pulling-queue")
+                tasks.create_task(self._tend(), name="tending-queue")
+        finally:
+            for reply in list(self._held):
+                await self._tools.bus.publish(reply, b"-NAK")
+
+    async def remove(self) -> None:
+        """Remove the consumer of an empty lane."""
+        await remove_consumer(self._tools.bus, self._stream, names.lane_consumer(self.lane))
+
+    async def _ensure(self) -> None:
+        while True:
+            try:
+                await ensure_consumer(self._tools.bus, self._stream, queue_consumer(self.lane))
+            except BusError as error:
+                log.debug("queues.waits", lane=self.lane, error=str(error))
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    async def _tend(self) -> None:
+        """Say "in progress" for what is held, wake the puller when the breaker lets a probe through."""
+        loop = asyncio.get_running_loop()
+        said = loop.time()
+        while True:
+            await asyncio.sleep(0.1)
+            if self._is_gone.is_set():
+                self._is_gone.clear()
+                await self._ensure()
+            if loop.time() - said > _PROGRESS_S:
+                said = loop.time()
+                for reply in list(self._held):
+                    await self._tools.bus.publish(reply, b"+WPI")
+            self._puller.wake()
+
+    def _room(self) -> int:
+        breaker = self._target.breaker
+        probe_at = breaker.next_probe_at()
+        if probe_at is not None:
+            return 1 if not self._held and asyncio.get_running_loop().time() >= probe_at else 0
+        return max(self._target.limit.current + _SPARE - len(self._held), 0)
+
+    def _receive(self, msg: Msg) -> None:
+        self.idle_since = asyncio.get_running_loop().time()
+        headers = msg.headers or {}
+        try:
+            facts = kept.from_headers(headers)
+        except ValueError as error:
+            log.error("queues.unreadable", lane=self.lane, error=str(error))  # noqa: TRY400
+            self._tools.bus.post(msg.reply, b"+TERM")
+            return
+        event = {name: value for name, value in headers.items() if not name.startswith(_STATE)}
+        delivery = Delivery(
+            self.lane,
+            Outgoing(event, msg.data),
+            facts,
+            release=self._answer(msg.reply, lambda: b"+ACK"),
+            abandon=self._answer(msg.reply, self._nak),
+            lease_until=float("inf"),
+        )
+        self._held[msg.reply] = delivery
+        wait_s = facts.not_before - time.time() if facts.not_before else 0.0
+        if wait_s > 0:
+            asyncio.get_running_loop().call_later(wait_s, self._target.offer, delivery)
+        else:
+            self._target.offer(delivery)
+
+    def _answer(self, reply: str, word: Callable[[], bytes]) -> Callable[[Delivery], None]:
+        def answer(_delivery: Delivery) -> None:
+            self._held.pop(reply, None)
+            self._tools.bus.post(reply, word())
+            self._puller.wake()
+
+        return answer
+
+    def _nak(self) -> bytes:
+        """Hand back, to come again when the breaker may let it through."""
+        probe_at = self._target.breaker.next_probe_at()
+        delay_s = 1.0 if probe_at is None else max(probe_at - asyncio.get_running_loop().time(), 0.1)
+        return b'-NAK {"delay": %d}' % int(delay_s * 1e9)

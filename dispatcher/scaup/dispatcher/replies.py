@@ -1,0 +1,34 @@
+"""Replies: an event in a 200 answer goes back into the broker's log, as if it had been posted (CP-25, CP-26).
+
+It keeps the hop count of the event it answers, less one; it is stored before the delivery counts as done, and not
+twice within the log's duplicate window.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import structlog
+
+from scaup.core.bus.connection import Bus
+from scaup.core.codec import stored
+from scaup.core.model import names
+from scaup.core.model.event import ARRIVAL_TIME, HOPS, next_hops
+from scaup.dispatcher.entries import Delivery
+from scaup.dispatcher.judge import Replied
+
+log = structlog.get_logger()
+
+
+async def store_reply(bus: Bus, delivery: Delivery, outcome: Replied) -> bool:
+    """Append the reply; False where its hops are used up and it goes no further. Raises BusError, EventTooLargeError."""
+    hops = next_hops(delivery.outgoing.hops)
+    if hops <= 0:
+        log.warning("replies.hop_limit", trigger=delivery.lane.trigger, event_id=outcome.reply.id)
+        return False
+    arrival = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    reply = outcome.reply.with_attributes(**{HOPS: str(hops), ARRIVAL_TIME: arrival})
+    headers = stored.to_headers(reply, outcome.passed)
+    headers["Nats-Msg-Id"] = names.reply_id(delivery.lane.trigger, delivery.facts.sequence)
+    await bus.acked.store(names.reply_subject(delivery.lane.broker), reply.data or b"", headers)
+    return True

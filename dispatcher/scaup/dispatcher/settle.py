@@ -1,0 +1,151 @@
+"""Storing consequences: into a queue, as a dead letter, or nowhere by a stated policy. Never before it is stored is an
+event let go of.
+
+Every method returns when the consequence is stored and raises BusError when it is not.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from scaup.core.bus.connection import Bus
+from scaup.core.bus.kv import NO_MESSAGE
+from scaup.core.codec import kept, percent, stored
+from scaup.core.codec.kept import Facts
+from scaup.core.model import names
+from scaup.core.model.definitions import TriggerDefinition
+from scaup.core.model.errors import BusRequestError, LogFullError
+from scaup.core.model.event import HOPS, Event
+from scaup.core.model.names import DEAD_LETTER, SUBSCRIBER, Lane
+from scaup.core.runtime.definitions import Definitions
+from scaup.dispatcher import metrics
+from scaup.dispatcher.attempt import Outgoing
+from scaup.dispatcher.counts import Counts
+from scaup.dispatcher.entries import Delivery
+
+log = structlog.get_logger()
+
+SCHEDULE_FROM_S: Final = 1.0
+"""Shorter waits are made in the dispatcher: a scheduled message fires up to 0.3 s late."""
+_GONE: Final = frozenset({NO_MESSAGE, 10043, 10057})
+
+
+def now_text() -> str:
+    """This moment as RFC 3339 text."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Settler:
+    """Stores what becomes of deliveries."""
+
+    def __init__(self, bus: Bus, definitions: Definitions, counts: Counts) -> None:
+        self._bus = bus
+        self._definitions = definitions
+        self._counts = counts
+
+    async def park(self, delivery: Delivery, facts: Facts, delay_s: float, reason: str) -> None:
+        """Into the lane's queue, to be worked after ``delay_s``; to the dead letters where the quota is used up."""
+        lane = delivery.lane
+        if delivery.parked is None and self._counts.is_full(lane):
+            await self.dead_letter(delivery, replace(facts, reason=f"the queue is full; {facts.reason}".strip("; ")))
+            return
+        due = time.time() + delay_s if delay_s else 0.0
+        again = f":{due:.3f}" if delivery.parked is not None else ""
+        sequence = await self._store(lane, delivery.outgoing, replace(facts, not_before=due), again)
+        if delivery.parked is None:
+            self._counts.parked(lane)
+            self._trigger_counter(lane, reason)
+        delivery.parked = sequence
+
+    async def unpark(self, delivery: Delivery) -> None:
+        """Take the waiting entry of a delivery that came to an end after all out of the queue."""
+        if delivery.parked is None:
+            return
+        stream = names.queue_stream(delivery.lane.broker)
+        try:
+            await self._bus.api(f"STREAM.MSG.DELETE.{stream}", {"seq": delivery.parked, "no_erase": True})
+        except BusRequestError as error:
+            if error.err_code not in _GONE:
+                raise
+            log.debug("settle.fired_already", sequence=delivery.facts.sequence)
+
+    async def dead_letter(self, delivery: Delivery, facts: Facts) -> None:
+        """Towards the Trigger's dead letter sink, through that lane's queue; kept where there is none."""
+        lane = delivery.lane
+        trigger = self._definitions.triggers.get(lane.trigger)
+        to_sink = lane.kind == SUBSCRIBER and trigger is not None and trigger.delivery.dead_letter_sink is not None
+        sink_lane = lane._replace(kind=DEAD_LETTER)
+        if to_sink and not self._counts.is_full(sink_lane):
+            outgoing = with_error(delivery.outgoing, facts)
+            # A fresh start for the dead letter's own attempts; what happened before stays in the facts.
+            await self._store(sink_lane, outgoing, replace(facts, attempts=0, not_before=0.0), "")
+            self._counts.parked(sink_lane)
+        else:
+            await self._keep(delivery.outgoing, lane, facts, trigger)
+        if trigger is not None:
+            metrics.DEAD.labels(*self._labels(trigger), "sink" if to_sink else "kept").inc()
+
+    async def keep_reply(self, delivery: Delivery, reply: Event) -> None:
+        """A reply that may go no further, its hops being used up, is kept as a dead letter (CP-28, CP-32)."""
+        facts = Facts(delivery.facts.sequence, now_text(), reason=f"the reply's hops ({HOPS}) are used up")
+        trigger = self._definitions.triggers.get(delivery.lane.trigger)
+        outgoing = Outgoing(stored.to_headers(reply), reply.data or b"")
+        await self._keep(outgoing, delivery.lane, facts, trigger)
+
+    def drop(self, lane: Lane, reason: str, events: int = 1) -> None:
+        """Give up events by a stated policy. Counted and logged, for nothing else remembers them."""
+        broker = self._definitions.brokers.get(lane.broker)
+        metrics.DROPPED.labels(broker.namespace if broker else "", broker.name if broker else "", reason).inc(events)
+        log.warning("settle.dropped", broker=lane.broker, trigger=lane.trigger, reason=reason, events=events)
+
+    async def _keep(self, outgoing: Outgoing, lane: Lane, facts: Facts, trigger: TriggerDefinition | None) -> None:
+        headers = {**outgoing.headers, **kept.to_headers(facts)}
+        headers["Nats-Msg-Id"] = names.kept_id(lane.trigger, facts.sequence)
+        if trigger is not None:
+            headers[kept.TRIGGER] = f"{trigger.namespace}/{trigger.name}"
+        try:
+            await self._bus.acked.store(names.dead_subject(lane.broker, lane.trigger), outgoing.data, headers)
+        except LogFullError:
+            self.drop(lane, "dead_letters_full")
+
+    async def _store(self, lane: Lane, outgoing: Outgoing, facts: Facts, again: str) -> int:
+        target = names.queue_subject(lane)
+        headers = {**outgoing.headers, **kept.to_headers(facts)}
+        headers["Nats-Msg-Id"] = names.parking_id(lane, facts.sequence, facts.attempts) + again
+        subject = target
+        if facts.not_before and (again or facts.not_before - time.time() >= SCHEDULE_FROM_S):
+            due = datetime.fromtimestamp(facts.not_before, UTC).isoformat(timespec="milliseconds")
+            headers["Nats-Schedule"] = f"@at {due.replace('+00:00', 'Z')}"
+            headers["Nats-Schedule-Target"] = target
+            subject = names.retry_subject(lane, facts.sequence)
+        answer = await self._bus.acked.store(subject, outgoing.data, headers)
+        if subject == target:
+            await self._bus.publish(names.parked_hint(lane))
+        return answer.sequence
+
+    def _labels(self, trigger: TriggerDefinition) -> tuple[str, str, str]:
+        broker = self._definitions.brokers.get(trigger.broker)
+        return trigger.namespace, broker.name if broker else "", trigger.name
+
+    def _trigger_counter(self, lane: Lane, reason: str) -> None:
+        if (trigger := self._definitions.triggers.get(lane.trigger)) is not None:
+            metrics.PARKED.labels(*self._labels(trigger), reason).inc()
+
+
+def with_error(outgoing: Outgoing, facts: Facts) -> Outgoing:
+    """The event with Knative's error extensions (eventing, "Dead letter sink"), as its dead letter sink gets it."""
+    headers = dict(outgoing.headers)
+    error = kept.to_headers(facts)
+    for name, value in (
+        ("knativeerrordest", facts.destination),
+        ("knativeerrorcode", "" if facts.status is None else str(facts.status)),
+        ("knativeerrordata", error.get(kept.ERROR_DATA, "")),
+    ):
+        if value:
+            headers["ce-" + name] = percent.encode(value)
+    return Outgoing(headers, outgoing.data)

@@ -1,0 +1,284 @@
+"""One target: a lane's sink with its waiting room, its in-flight limit and its breaker. Attempt → judge → settle.
+
+A worker takes one delivery after another while any waits; there are never more workers than the limit allows. What a
+target does, or fails to do, is felt here and in its own queue, nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from prometheus_client import Counter
+
+from scaup.core.bus.connection import Bus
+from scaup.core.codec.kept import Facts
+from scaup.core.model.definitions import TriggerDefinition, UnresolvedError, resolve
+from scaup.core.model.errors import BusError, EventTooLargeError
+from scaup.core.model.names import DEAD_LETTER, Lane
+from scaup.core.runtime.definitions import Definitions
+from scaup.dispatcher import metrics
+from scaup.dispatcher.attempt import Attempts
+from scaup.dispatcher.entries import Delivery
+from scaup.dispatcher.judge import (
+    Accepted,
+    BadReply,
+    Done,
+    GiveUp,
+    NoAnswer,
+    Outcome,
+    Refused,
+    Replied,
+    ReplyNotStored,
+    Retry,
+    describe,
+    is_retried,
+    judge,
+)
+from scaup.dispatcher.limits import Breaker, InFlightLimit
+from scaup.dispatcher.replies import store_reply
+from scaup.dispatcher.settings import DispatcherSettings
+from scaup.dispatcher.settle import Settler, now_text
+
+log = structlog.get_logger()
+
+_STALLED_S: Final = 1.0
+_INSIST_EVERY_S: Final = 0.5
+_WORDS: Final[dict[type, str]] = {
+    Accepted: "accepted",
+    Replied: "replied",
+    Refused: "refused",
+    NoAnswer: "no_answer",
+    BadReply: "bad_reply",
+    ReplyNotStored: "reply_not_stored",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every target works with."""
+
+    bus: Bus
+    definitions: Definitions
+    attempts: Attempts
+    settler: Settler
+    settings: DispatcherSettings
+    start: Callable[[Awaitable[None], str], asyncio.Task[None]]
+
+
+class Target:
+    """The sink of one lane, as this dispatcher knows it."""
+
+    def __init__(self, lane: Lane, tools: Tools) -> None:
+        self.lane = lane
+        self.limit = InFlightLimit(tools.settings.max_in_flight)
+        self.breaker = Breaker()
+        self.running = 0
+        self._tools = tools
+        self._waiting: deque[Delivery] = deque()
+        self._progress_at = asyncio.get_running_loop().time()
+        self._counters: dict[str, Counter] = {}
+        self._extra: dict[str, str] = {}
+        self._labels: tuple[str, str, str] = ("", "", "")
+
+    @property
+    def is_stalled(self) -> bool:
+        """Nothing got through for a second although everything it may have is under way: no use in waiting here."""
+        if self.running < self.limit.current:
+            return False
+        return asyncio.get_running_loop().time() - self._progress_at > _STALLED_S
+
+    @property
+    def is_backed_up(self) -> bool:
+        """Whether a new event of the log should go straight to the queue."""
+        return self.breaker.is_open or self.is_stalled
+
+    def offer(self, delivery: Delivery) -> None:
+        """Deliver as soon as the limit allows."""
+        if self.running < self.limit.current:
+            if not self.running:
+                self._progress_at = asyncio.get_running_loop().time()
+            self.running += 1
+            self._tools.start(self._work(delivery), "delivering")
+        else:
+            self._waiting.append(delivery)
+
+    async def _work(self, first: Delivery) -> None:
+        delivery: Delivery | None = first
+        try:
+            while delivery is not None:
+                await self._take(delivery)
+                delivery = self._next()
+        finally:
+            self.running -= 1
+
+    def _next(self) -> Delivery | None:
+        if self.running > self.limit.current:
+            return None if self.running > 1 else self._pop()
+        return self._pop()
+
+    def _pop(self) -> Delivery | None:
+        while self._waiting:
+            delivery = self._waiting.popleft()
+            if not delivery.is_withdrawn:
+                return delivery
+        return None
+
+    async def _take(self, delivery: Delivery) -> None:
+        """One delivery to its end; an error of our own is a failed attempt, not the end of the process."""
+        now = asyncio.get_running_loop().time()
+        if now > delivery.lease_until:
+            delivery.failed()  # somebody else may have it by now
+            return
+        delivery.started_at = now
+        trigger = self._tools.definitions.triggers.get(self.lane.trigger)
+        try:
+            if trigger is None:
+                self._tools.settler.drop(self.lane, "trigger_deleted")
+                delivery.done()
+            elif _waited_s(delivery.facts) > self._tools.settings.max_wait_s:
+                await self._insist(delivery, self._expired(delivery))
+            elif not self.breaker.allows(now):
+                await self.park_waiting(delivery, "breaker")
+            else:
+                await self._attempt(delivery, trigger, now)
+        except asyncio.CancelledError:
+            delivery.failed()
+            raise
+        except Exception:
+            log.exception("target.failed", trigger=self.lane.trigger, sequence=delivery.facts.sequence)
+            delivery.failed()
+
+    async def park_waiting(self, delivery: Delivery, reason: str) -> None:
+        """Into the queue without an attempt. What came from the queue goes back there."""
+        delivery.is_withdrawn = True
+        if delivery.lease_until == float("inf"):
+            delivery.failed()
+            return
+        await self._insist(delivery, lambda: self._tools.settler.park(delivery, delivery.facts, 0.0, reason))
+
+    async def _attempt(self, delivery: Delivery, trigger: TriggerDefinition, now: float) -> None:
+        policy = trigger.delivery
+        delivery.deadline = now + policy.timeout_s
+        is_dead_letter = self.lane.kind == DEAD_LETTER
+        destination = policy.dead_letter_sink if is_dead_letter else trigger.subscriber
+        url = ""
+        outcome: Outcome
+        try:
+            if destination is None:
+                outcome = Refused(410)
+            else:
+                address = resolve(destination, self._tools.definitions.address_book)
+                url = address.url
+                outcome = await self._tools.attempts.make(
+                    delivery.outgoing,
+                    address,
+                    self._headers(trigger, is_dead_letter),
+                    timeout_s=policy.timeout_s,
+                    structured=policy.format == "json",
+                )
+        except UnresolvedError as error:
+            outcome = NoAnswer(str(error))
+        if isinstance(outcome, Replied) and not is_dead_letter:
+            try:
+                if not await store_reply(self._tools.bus, delivery, outcome):
+                    await self._tools.settler.keep_reply(delivery, outcome.reply)
+            except (BusError, EventTooLargeError) as error:
+                outcome = ReplyNotStored(str(error))
+        self._learn(outcome, trigger, now)
+        await self._conclude(delivery, trigger, outcome, url)
+
+    async def _conclude(self, delivery: Delivery, trigger: TriggerDefinition, outcome: Outcome, url: str) -> None:
+        """Store the consequence of an attempt and let the event go."""
+        facts = delivery.facts
+        verdict = judge(outcome, trigger.delivery, facts.attempts + 1)
+        if delivery.parking is not None:
+            await delivery.parking
+        settler = self._tools.settler
+        if isinstance(verdict, Done):
+            if delivery.parked is not None:
+                await self._insist(delivery, lambda: settler.unpark(delivery))
+            delivery.done()
+            metrics.SECONDS.observe(_waited_s(facts))
+            return
+        reason, status, body = describe(outcome)
+        failed = facts.failed(now_text(), reason, status=status, destination=url, error_data=body)
+        match verdict:
+            case Retry(delay_s=delay_s):
+                await self._insist(delivery, lambda: settler.park(delivery, failed, delay_s, "retry"))
+            case GiveUp(reason=why):
+
+                async def give_up() -> None:
+                    await settler.dead_letter(delivery, replace(failed, reason=why))
+                    await settler.unpark(delivery)
+
+                await self._insist(delivery, give_up)
+                metrics.SECONDS.observe(_waited_s(facts))
+
+    async def _insist(self, delivery: Delivery, store: Callable[[], Awaitable[None]]) -> None:
+        """Store a consequence, again and again while the entry is ours; hand the event back where it cannot be done."""
+        loop = asyncio.get_running_loop()
+        until = min(delivery.lease_until, loop.time() + 10.0)
+        while True:
+            try:
+                await store()
+            except BusError as error:
+                if loop.time() + _INSIST_EVERY_S > until:
+                    log.warning("target.not_settled", trigger=self.lane.trigger, error=str(error))
+                    delivery.failed()
+                    return
+                await asyncio.sleep(_INSIST_EVERY_S)
+            else:
+                delivery.done()
+                return
+
+    def _expired(self, delivery: Delivery) -> Callable[[], Awaitable[None]]:
+        facts = replace(delivery.facts, reason=f"waited too long; {delivery.facts.reason}".strip("; "))
+        return lambda: self._tools.settler.dead_letter(delivery, facts)
+
+    def _learn(self, outcome: Outcome, trigger: TriggerDefinition, started: float) -> None:
+        """What the outcome says about the sink: for the limit, the breaker and the counters."""
+        now = asyncio.get_running_loop().time()
+        word = "timeout" if isinstance(outcome, NoAnswer) and outcome.timed_out else _WORDS[type(outcome)]
+        self._count(word, trigger)
+        alive = not isinstance(outcome, NoAnswer) and not (isinstance(outcome, Refused) and is_retried(outcome.status))
+        if alive:
+            self.breaker.succeeded()
+            self._progress_at = now
+        else:
+            self.breaker.failed(now)
+        if isinstance(outcome, NoAnswer) or (isinstance(outcome, Refused) and outcome.status in {429, 503}) or now - started > _STALLED_S:
+            self.limit.hurt(now)
+        elif alive:
+            self.limit.succeeded(was_full=self.running >= self.limit.current)
+
+    def _count(self, word: str, trigger: TriggerDefinition) -> None:
+        labels = self._labels
+        if labels[2] != trigger.name:
+            broker = self._tools.definitions.brokers.get(trigger.broker)
+            self._labels = labels = (trigger.namespace, broker.name if broker else "", trigger.name)
+            self._counters.clear()
+        counter = self._counters.get(word)
+        if counter is None:
+            counter = self._counters[word] = metrics.ATTEMPTS.labels(*labels, word)
+        counter.inc()
+
+    def _headers(self, trigger: TriggerDefinition, is_dead_letter: bool) -> dict[str, str]:
+        if not self._extra:
+            self._extra = {"Kn-Namespace": trigger.namespace}
+            if not is_dead_letter:
+                self._extra["Prefer"] = "reply"  # DP-19, DP-24
+        return self._extra
+
+
+def _waited_s(facts: Facts) -> float:
+    """Seconds since the event was accepted."""
+    if not facts.accepted:
+        return 0.0
+    return max(time.time() - datetime.fromisoformat(facts.accepted).astimezone(UTC).timestamp(), 0.0)

@@ -1,0 +1,280 @@
+"""The story of the dispatcher, for one Broker: pull from the log → ask who wants it → deliver to all at once → settle.
+
+An entry is acknowledged only when, for every Trigger that wants it, the event is delivered, or waits in that Trigger's
+queue, or is kept as a dead letter. No entry is held for a slow target longer than about a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from scaup.core.bus.connection import Msg
+from scaup.core.bus.kv import Metadata
+from scaup.core.bus.pull import Puller
+from scaup.core.bus.topology import ACK_WAIT_S
+from scaup.core.codec.kept import Facts
+from scaup.core.model import names
+from scaup.core.model.matching import MatchAnswer
+from scaup.core.model.names import BrokerUid, Lane, TriggerUid
+from scaup.dispatcher import metrics
+from scaup.dispatcher.asking import who_wants
+from scaup.dispatcher.attempt import Outgoing
+from scaup.dispatcher.entries import Delivery, LogEntry
+from scaup.dispatcher.target import Target, Tools
+
+log = structlog.get_logger()
+
+_BATCH: Final = 256
+_BATCH_BYTES: Final = 256 << 10
+_LEASE_S: Final = ACK_WAIT_S * 0.8
+_SWEEP_S: Final = 0.1
+_FASTEST_SLOW_S: Final = 0.05
+_REMEMBERED: Final = 50_000
+_NAK: Final = b'-NAK {"delay": 1000000000}'
+
+
+@dataclass(slots=True)
+class Capacity:
+    """What all Brokers of this dispatcher may hold together."""
+
+    max_events: int
+    max_bytes: int
+    events: int = 0
+    bytes: int = 0
+
+    @property
+    def share(self) -> float:
+        """How much of it is used, 0 to 1 and a little more."""
+        return max(self.events / self.max_events, self.bytes / self.max_bytes)
+
+    @property
+    def free(self) -> int:
+        """Entries that may still come."""
+        return 0 if self.bytes >= self.max_bytes else self.max_events - self.events
+
+
+class BrokerWorker:
+    """Works the event log of one Broker."""
+
+    def __init__(self, broker: BrokerUid, tools: Tools, capacity: Capacity, targets: dict[Lane, Target]) -> None:
+        self.broker = broker
+        self._tools = tools
+        self._capacity = capacity
+        self._targets = targets
+        self._arrived: list[LogEntry] = []
+        self._arrival = asyncio.Event()
+        self._held: dict[int, LogEntry] = {}
+        self._remembered: OrderedDict[int, set[TriggerUid] | None] = OrderedDict()
+        self._is_starved = False
+        self._puller = Puller(
+            tools.bus,
+            names.log_stream(broker),
+            names.DISPATCH_CONSUMER,
+            room=self._room,
+            received=self._receive,
+            batch=_BATCH,
+        )
+
+    async def run(self) -> None:
+        """Pull, ask and deliver until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._puller.run(), name="pulling")
+            tasks.create_task(self._watch_slow(), name="watching-slow")
+            tasks.create_task(self._dispatch(), name="dispatching")
+
+    async def hand_back(self) -> None:
+        """Give what is still held to the other dispatchers, at once. For the end, after ``run``."""
+        for entry in list(self._held.values()):
+            await self._tools.bus.publish(entry.reply, b"-NAK")
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is held."""
+        return not self._held
+
+    def _room(self) -> int:
+        free = self._capacity.free
+        self._is_starved = free < _BATCH
+        return free
+
+    def _receive(self, msg: Msg) -> None:
+        """An entry arrived: decode it and let the next batch have it."""
+        metadata = Metadata.parse(msg.reply)
+        sequence = metadata.sequence
+        if sequence in self._remembered and self._remembered[sequence] is None:
+            self._acknowledge(msg.reply)  # settled before; its acknowledgement got lost
+            return
+        known = self._held.get(sequence)
+        if known is not None:
+            known.reply = msg.reply  # redelivered while still in our hands
+            return
+        outgoing = Outgoing(msg.headers or {}, msg.data)
+        entry = LogEntry(sequence, msg.reply, outgoing, metadata.stored_ns, asyncio.get_running_loop().time())
+        self._held[sequence] = entry
+        self._capacity.events += 1
+        self._capacity.bytes += outgoing.size
+        metrics.IN_FLIGHT.inc()
+        self._arrived.append(entry)
+        self._arrival.set()
+
+    async def _dispatch(self) -> None:
+        """Batch after batch: who wants these? Then every target gets its share."""
+        while True:
+            await self._arrival.wait()
+            batch = self._take_batch()
+            until = min(entry.arrived_at for entry in batch) + _LEASE_S
+            try:
+                events = [entry.outgoing.event.attributes for entry in batch]
+            except ValueError:
+                batch, events = self._without_unreadable(batch)
+            answer = await who_wants(self._tools.bus, self._tools.definitions, self.broker, events, until)
+            if answer is None:
+                for entry in batch:
+                    metrics.HANDED_BACK.labels("no_match_answer").inc()
+                    self._give_back(entry)
+                continue
+            for entry, positions in zip(batch, answer.events, strict=True):
+                self._deliver(entry, positions, answer)
+
+    def _take_batch(self) -> list[LogEntry]:
+        size = count = 0
+        for entry in self._arrived[:_BATCH]:
+            count += 1
+            size += sum(map(len, entry.outgoing.headers.values()))
+            if size > _BATCH_BYTES:
+                break
+        batch, self._arrived = self._arrived[:count], self._arrived[count:]
+        if not self._arrived:
+            self._arrival.clear()
+        return batch
+
+    def _deliver(self, entry: LogEntry, positions: list[int], answer: MatchAnswer) -> None:
+        """Every Trigger that wants the entry gets it, all at once."""
+        done = self._remembered.get(entry.sequence) or set()
+        wanted = [answer.triggers[position][0] for position in positions]
+        wanted = [uid for uid in wanted if uid not in done]
+        if not wanted:
+            self._finish(entry)
+            return
+        entry.remaining = len(wanted)
+        entry.settled |= done
+        lease_until = entry.arrived_at + _LEASE_S
+        accepted = datetime.fromtimestamp(entry.accepted_ns / 1e9, UTC).isoformat(timespec="microseconds")
+        facts = Facts(entry.sequence, accepted)
+
+        def release(delivery: Delivery) -> None:
+            self._settled(entry, delivery.lane.trigger)
+
+        def abandon(_delivery: Delivery) -> None:
+            entry.is_abandoned = True
+            self._settled(entry, None)
+
+        for uid in wanted:
+            lane = Lane(self.broker, uid)
+            delivery = Delivery(lane, entry.outgoing, facts, release, abandon, lease_until)
+            entry.deliveries.append(delivery)
+        for delivery in entry.deliveries:
+            target = self._targets.get(delivery.lane)
+            if target is None:
+                target = self._targets[delivery.lane] = Target(delivery.lane, self._tools)
+            if target.is_backed_up:
+                self._tools.start(target.park_waiting(delivery, "backed_up"), "parking")
+            else:
+                target.offer(delivery)
+
+    def _settled(self, entry: LogEntry, trigger: TriggerUid | None) -> None:
+        """One share of an entry is settled (or, without a Trigger, abandoned); with the last one the entry is."""
+        if trigger is not None:
+            entry.settled.add(trigger)
+        entry.remaining -= 1
+        if entry.remaining > 0:
+            return
+        if entry.is_abandoned:
+            self._remember(entry.sequence, entry.settled)
+            metrics.HANDED_BACK.labels("not_settled").inc()
+            self._give_back(entry)
+        else:
+            self._finish(entry)
+
+    def _finish(self, entry: LogEntry) -> None:
+        self._remember(entry.sequence, None)
+        self._acknowledge(entry.reply)
+        self._let_go(entry)
+
+    def _give_back(self, entry: LogEntry) -> None:
+        self._tools.bus.post(entry.reply, _NAK)
+        self._let_go(entry)
+
+    def _acknowledge(self, reply: str) -> None:
+        self._tools.bus.post(reply, b"+ACK")
+
+    def _let_go(self, entry: LogEntry) -> None:
+        if self._held.pop(entry.sequence, None) is None:
+            return
+        self._capacity.events -= 1
+        self._capacity.bytes -= entry.outgoing.size
+        metrics.IN_FLIGHT.dec()
+        if self._is_starved:
+            self._puller.wake()
+
+    def _remember(self, sequence: int, settled: set[TriggerUid] | None) -> None:
+        """What is settled of an entry, for when it is delivered again (a lost acknowledgement, a restart of NATS)."""
+        self._remembered[sequence] = settled
+        if len(self._remembered) > _REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    async def _watch_slow(self) -> None:
+        """Move the events of slow targets to their queues, so that the log goes on."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            patience = self._tools.settings.slow_s * max(1.0 - self._capacity.share, 0.0)
+            oldest = loop.time() - max(patience, _FASTEST_SLOW_S)
+            for entry in list(self._held.values()):
+                if entry.arrived_at > oldest:
+                    break
+                for delivery in entry.deliveries:
+                    if not delivery.is_over and delivery.parking is None and not delivery.is_withdrawn:
+                        self._move_aside(delivery)
+            if self._is_starved and self._capacity.free:
+                self._puller.wake()
+
+    def _move_aside(self, delivery: Delivery) -> None:
+        if not delivery.started_at:
+            target = self._targets[delivery.lane]
+            self._tools.start(target.park_waiting(delivery, "slow"), "parking")
+        else:
+            delivery.parking = self._tools.start(self._park_running(delivery), "parking")
+
+    async def _park_running(self, delivery: Delivery) -> None:
+        """Store an event whose attempt is still running, invisible until that attempt's deadline."""
+        facts = delivery.facts
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        still_running = facts.failed(at, "no answer yet", status=None, destination="", error_data=b"")
+        delay = max(delivery.deadline - asyncio.get_running_loop().time(), 0.0) + 1.0
+        try:
+            await self._tools.settler.park(delivery, still_running, delay, "slow")
+        except Exception as error:  # noqa: BLE001 - tried again at the next sweep
+            log.warning("worker.not_parked", sequence=facts.sequence, error=str(error))
+            delivery.parking = None
+            return
+        if delivery.parked is not None:
+            delivery.done()
+
+    def _without_unreadable(self, batch: list[LogEntry]) -> tuple[list[LogEntry], list[dict[str, str]]]:
+        """Entries that are no events (written by somebody else) are passed over: nobody could want them."""
+        readable: list[LogEntry] = []
+        for entry in batch:
+            try:
+                _ = entry.outgoing.event.attributes
+                readable.append(entry)
+            except ValueError as error:
+                log.error("worker.unreadable", broker=self.broker, sequence=entry.sequence, error=str(error))  # noqa: TRY400
+                self._finish(entry)
+        return readable, [entry.outgoing.event.attributes for entry in readable]

@@ -1,0 +1,1 @@
+"""Decides who gets an event. Holds nothing durable: any replica can answer, or die."""

@@ -1,0 +1,1 @@
+"""Accepts events: a request becomes a stored event, or a reason why not."""

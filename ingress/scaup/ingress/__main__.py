@@ -1,0 +1,45 @@
+"""``python -m scaup.ingress``: compose the ingress and run it."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from scaup.core.http.server import HttpServer, bind
+from scaup.core.runtime import lifecycle
+from scaup.core.runtime.lifecycle import Life
+from scaup.core.runtime.observe import healthz, readyz
+from scaup.core.runtime.plane import data_plane
+from scaup.ingress.app import Ingress
+from scaup.ingress.settings import IngressSettings
+
+
+async def run(settings: IngressSettings, life: Life) -> None:
+    """Serve until it is time to stop; then answer what is under way."""
+    front = bind(settings.listen.host, settings.listen.port)
+    async with data_plane("ingress", settings.bus, settings.service, settings.metrics_listen, life) as plane:
+        ingress = Ingress(plane.bus, plane.definitions, settings, _around(life))
+        accepting = HttpServer(ingress, front)
+        plane.watch(ingress.room.keep_asking(), "room")
+        serving = plane.watch(accepting.run(), "accepting")
+        await plane.until_stopping()
+        accepting.stop()
+        await serving
+
+
+def _around(life: Life) -> Starlette:
+    async def ready(_request: Request) -> Response:
+        return readyz(life.health)
+
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", ready)])
+
+
+def main() -> None:
+    """Run the process."""
+    lifecycle.main("ingress", IngressSettings, lambda settings: settings.service, run)
+
+
+if __name__ == "__main__":
+    main()

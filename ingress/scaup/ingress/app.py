@@ -1,0 +1,198 @@
+"""The story of the ingress: a request comes in, an event is stored, and only then the sender hears 202.
+
+A raw ASGI app, for this is the hot path. It must not know what happens to an event afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from scaup.core.bus.connection import Bus
+from scaup.core.codec import http, stored
+from scaup.core.model.definitions import BrokerDefinition
+from scaup.core.model.errors import (
+    EventTooLargeError,
+    HopLimitError,
+    OverloadedError,
+    ScaupError,
+    SlowSenderError,
+    UnknownBrokerError,
+)
+from scaup.core.model.event import ARRIVAL_TIME, HOPS, Event, is_passed, next_hops
+from scaup.core.model.names import event_subject
+from scaup.core.runtime.definitions import Definitions
+from scaup.ingress.answers import ACCEPTED, HANDSHAKE, Answer, MethodNotAllowedError, answer
+from scaup.ingress.metrics import Metrics
+from scaup.ingress.paths import broker_of
+from scaup.ingress.room import Room
+from scaup.ingress.settings import IngressSettings
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_ATTRIBUTES_ROOM: Final = 64 << 10
+_PASSED_INITIALS: Final = (b"x-", b"kn", b"re")
+
+
+class _Held:
+    """The bytes one request holds."""
+
+    __slots__ = ("bytes",)
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
+class Ingress:
+    """The ASGI app. ``around`` answers what is not an event: health."""
+
+    def __init__(self, bus: Bus, definitions: Definitions, settings: IngressSettings, around: Any) -> None:
+        self._bus = bus
+        self._definitions = definitions
+        self._settings = settings
+        self._around = around
+        self._in_flight = 0
+        self._in_flight_bytes = 0
+        self._metrics = Metrics()
+        self.room = Room(bus)
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The largest body taken: the setting, but never more than the bus takes."""
+        return min(self._settings.max_body_bytes, self._bus.max_payload - _ATTRIBUTES_ROOM)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request: the decision table of Knative's ingress, top to bottom."""
+        method = scope["method"]
+        if method == "GET" and scope["path"] in {"/healthz", "/readyz"}:
+            await self._around(scope, receive, send)
+            return
+        start = time.perf_counter()
+        broker: BrokerDefinition | None = None
+        result: Answer = ACCEPTED
+        held = _Held()
+        self._in_flight += 1
+        try:
+            if method == "OPTIONS":
+                result = HANDSHAKE
+            else:
+                broker, events, passed = await self._admit(scope, receive, held)
+                await self._store(broker, events, passed)
+        except ScaupError as error:
+            result = answer(error)
+        finally:
+            self._in_flight -= 1
+            self._in_flight_bytes -= held.bytes
+        await send({"type": "http.response.start", "status": result.status, "headers": result.headers})
+        await send({"type": "http.response.body", "body": result.body})
+        if result is ACCEPTED and broker is not None:
+            self._metrics.accepted(broker, len(events), time.perf_counter() - start)
+        else:
+            self._metrics.answered(broker, result.result)
+
+    async def _admit(
+        self, scope: Scope, receive: Receive, held: _Held
+    ) -> tuple[BrokerDefinition, list[Event], dict[str, str]]:
+        """What is to be stored where, or the reason why not."""
+        if scope["method"] != "POST":
+            msg = f"{scope['method']} is not allowed here"
+            raise MethodNotAllowedError(msg, hint="POST events; OPTIONS for the webhook hand-shake")
+        namespace, name = broker_of(scope["path"])
+        self._definitions.require_loaded()
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        content_type, passed = _survey(headers)
+        body = await self._body(headers, receive, held)
+        events = http.decode(content_type, headers, body)
+        broker = self._definitions.brokers_by_name.get((namespace, name))
+        if broker is None:
+            msg = f"there is no broker {name!r} in namespace {namespace!r}"
+            raise UnknownBrokerError(msg, hint="create a Broker of that name, or correct the path")
+        return broker, events, passed
+
+    async def _store(self, broker: BrokerDefinition, events: list[Event], passed: dict[str, str]) -> None:
+        """Append every event to the log and return when the log has them all."""
+        arrival = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        for event in events:
+            hops = next_hops(event.attributes.get(HOPS))
+            if hops <= 0:
+                msg = f"event {event.id!r} came back through brokers too often ({HOPS} is used up)"
+                raise HopLimitError(msg, hint="look for a subscriber whose replies trigger itself")
+            event.attributes[HOPS] = str(hops)
+            event.attributes[ARRIVAL_TIME] = arrival
+        subject = event_subject(broker.uid)
+        entries = [(stored.to_headers(event, passed), event.data or b"") for event in events]
+        for headers, data in entries:
+            self.room.take(broker, len(data) + sum(map(len, headers)) + sum(map(len, headers.values())))
+        if len(entries) == 1:
+            await self._bus.acked.store(subject, entries[0][1], entries[0][0])
+            return
+        outcomes = await asyncio.gather(
+            *(self._bus.acked.store(subject, data, headers) for headers, data in entries), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _body(self, headers: list[tuple[bytes, bytes]], receive: Receive, held: _Held) -> bytes:
+        """The whole body, within the limits on its size, on its time, and on what is held at once."""
+        limit = self.max_body_bytes
+        announced = next((int(value) for name, value in headers if name == b"content-length" and value.isdigit()), 0)
+        if announced > limit:
+            raise _too_large(limit)
+        self._hold(held, announced)
+        received = await receive()
+        body: bytes = received.get("body", b"")
+        if not received.get("more_body", False):
+            self._hold(held, len(body))
+            return body
+        chunks, size = [body], len(body)
+        try:
+            async with asyncio.timeout(self._settings.body_timeout_s):
+                while received.get("more_body", False):
+                    received = await receive()
+                    chunks.append(received.get("body", b""))
+                    size += len(chunks[-1])
+                    if size > limit:
+                        raise _too_large(limit)
+                    self._hold(held, size)
+        except TimeoutError:
+            msg = f"the body did not arrive within {self._settings.body_timeout_s:g} s"
+            raise SlowSenderError(msg, hint="send the whole body at once") from None
+        if received["type"] == "http.disconnect":
+            msg = "the sender went away before its body was complete"
+            raise SlowSenderError(msg, hint="send the whole body")
+        return b"".join(chunks)
+
+    def _hold(self, held: _Held, size: int) -> None:
+        """Count ``size`` bytes as held for a request; OverloadedError where that is too much at once."""
+        more = max(size - held.bytes, 0)
+        if (
+            self._in_flight > self._settings.max_in_flight
+            or self._in_flight_bytes + more > self._settings.max_in_flight_bytes
+        ):
+            msg = "more requests are under way than this ingress works at a time"
+            raise OverloadedError(msg, hint="try again after Retry-After seconds")
+        held.bytes += more
+        self._in_flight_bytes += more
+
+
+def _survey(headers: list[tuple[bytes, bytes]]) -> tuple[str | None, dict[str, str]]:
+    """The content type, and the headers that travel with the event."""
+    content_type: str | None = None
+    passed: dict[str, str] = {}
+    for name, value in headers:
+        if name == b"content-type":
+            content_type = value.decode("latin-1")
+        elif name[:2] in _PASSED_INITIALS and is_passed(text := name.decode("latin-1")):
+            passed[text] = value.decode("latin-1")
+    return content_type, passed
+
+
+def _too_large(limit: int) -> EventTooLargeError:
+    msg = f"the body is larger than {limit} bytes"
+    return EventTooLargeError(msg, hint="send less, or a reference to the data (extension dataref)")
