@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
 
-async def eventually(
-    condition: Callable[[], T] | Callable[[], Awaitable[T]], what: str, *, within_s: float = 10.0
-) -> T:
+@overload
+async def eventually(condition: Callable[[], Awaitable[T]], what: str, *, within_s: float = 10.0) -> T: ...
+@overload
+async def eventually(condition: Callable[[], T], what: str, *, within_s: float = 10.0) -> T: ...
+async def eventually(condition: Callable[[], object], what: str, *, within_s: float = 10.0) -> object:
     """Ask again and again until ``condition`` gives something true, and give that back."""
     end = time.monotonic() + within_s
     while True:
@@ -20,7 +22,7 @@ async def eventually(
         if isinstance(found, Awaitable):
             found = await found
         if found:
-            return found  # type: ignore[return-value]
+            return found
         if time.monotonic() > end:
             msg = f"not within {within_s:g} s: {what} (last: {found!r})"
             raise AssertionError(msg)

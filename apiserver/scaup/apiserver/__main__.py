@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import structlog
 
@@ -20,9 +21,13 @@ log = structlog.get_logger()
 
 
 async def run(settings: ApiServerSettings, life: Life) -> None:
-    """Serve until it is time to stop. The port answers before NATS does: it says then why it is not ready."""
+    """Take the port, and serve until it is time to stop."""
     settings.require_loopback()
-    sock = bind(settings.listen.host, settings.listen.port)
+    await serve(settings, life, bind(settings.listen.host, settings.listen.port))
+
+
+async def serve(settings: ApiServerSettings, life: Life, sock: socket.socket) -> None:
+    """Serve on a bound socket. It answers before NATS does: it says then why it is not ready."""
     store = Store(Kinds(), settings.kept_changes)
     api = Api(store, life.health, settings.max_watches)
     life.health.add("objects", store.why_not_ready)

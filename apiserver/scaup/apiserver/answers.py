@@ -65,7 +65,9 @@ def _shown(value: Any) -> str:
         return f'"{value[:200]}"'
     if isinstance(value, bool):
         return str(value).lower()
-    return {dict: "object", list: "array"}.get(type(value), "null" if value is None else str(value))
+    if value is None:
+        return "null"
+    return "object" if isinstance(value, dict) else "array" if isinstance(value, list) else str(value)
 
 
 class ApiError(ScaupError):
@@ -115,9 +117,7 @@ def already_exists(kind: Kind, name: str) -> ApiError:
 
 def conflict(kind: Kind, name: str, why: str = "") -> ApiError:
     """The object is not, or no longer, what the request takes it for."""
-    why = why or (
-        "the object has been modified; please apply your changes to the latest version and try again"
-    )
+    why = why or "the object has been modified; please apply your changes to the latest version and try again"
     message = f'Operation cannot be fulfilled on {kind.resource_name} "{name}": {why}'
     return ApiError(409, "Conflict", message, _about(kind, name))
 
@@ -158,7 +158,8 @@ def too_large(limit: int) -> ApiError:
 
 def unsupported_media_type(given: str, taken: Sequence[str]) -> ApiError:
     """The body is of a type that is not taken here."""
-    message = f"the body of the request was in an unknown format ({given or 'no Content-Type'}) - accepted media types include: {', '.join(taken)}"
+    message = f"the body of the request was in an unknown format ({given or 'no Content-Type'})"
+    message += f" - accepted media types include: {', '.join(taken)}"
     return ApiError(415, "UnsupportedMediaType", message)
 
 

@@ -41,6 +41,8 @@ _VERBS: Final = {
     ("DELETE", False): "deletecollection",
 }
 """What a method means for one object (True) and for all of a kind, as Kubernetes' RBAC calls it."""
+_MAX_WRITES: Final = 1000
+"""Writes under way at a time; more are answered 429."""
 _OF_STATUS: Final = frozenset({"get", "update", "patch"})
 
 
@@ -52,7 +54,9 @@ class Api:
         self.writer = Writer(store)
         self._store = store
         self._health = health
+        self._writing = 0
         metrics.WATCHES.set_function(lambda: len(self.watches))
+        metrics.WRITES.set_function(lambda: self._writing)
         metrics.OBJECTS.set_function(lambda: sum(len(shelf.objects) for _, shelf in store.shelves()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,7 +101,13 @@ class Api:
         call.verb = self._verb(request.method, asked, kind)
         if request.method == "GET":
             return self._read(request, kind, asked, call)
-        return await self._write(request, kind, asked, call.verb)
+        if self._writing >= _MAX_WRITES:
+            raise answers.too_many(f"there are {_MAX_WRITES} writes under way already; try again later")
+        self._writing += 1
+        try:
+            return await self._write(request, kind, asked, call.verb)
+        finally:
+            self._writing -= 1
 
     def _own(self, path: str, request: Request) -> Response | None:
         """What every service answers about itself, and the version."""
@@ -197,6 +207,6 @@ def _refusal(error: ApiError) -> Response:
     answer = _json(error.body(), error.status)
     if wait_s := error.details.get("retryAfterSeconds"):
         answer.headers["retry-after"] = str(wait_s)
-    if error.status in {408, 413}:  # the rest of the body is not read: the connection cannot go on
+    if error.status in {408, 413}:  # the rest of the body may not have been read: the connection cannot go on
         answer.headers["connection"] = "close"
     return answer

@@ -15,6 +15,7 @@ from scaup.apiserver.guard import YAML, content_type
 LIMIT: Final = 3 << 20
 """Kubernetes' own limit for a request, in bytes."""
 _TIMEOUT_S: Final = 30.0
+_DROP_S: Final = 2.0
 
 
 async def read(request: Request, taken: tuple[str, ...]) -> tuple[str, Any]:
@@ -27,20 +28,25 @@ async def read(request: Request, taken: tuple[str, ...]) -> tuple[str, Any]:
 
 
 async def read_bytes(request: Request) -> bytes:
-    """The body as it came."""
-    if (length := request.headers.get("content-length", "")).isdigit() and int(length) > LIMIT:
-        raise answers.too_large(LIMIT)
+    """The body as it came.
+
+    What is over the limit is read and dropped for a moment: a client that is cut off while it sends never sees why.
+    """
     parts: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with asyncio.timeout(_TIMEOUT_S) as deadline:
             async for part in request.stream():
+                if size <= LIMIT < size + len(part):
+                    deadline.reschedule(asyncio.get_running_loop().time() + _DROP_S)
                 size += len(part)
-                if size > LIMIT:
-                    raise answers.too_large(LIMIT)
-                parts.append(part)
+                if size <= LIMIT:
+                    parts.append(part)
     except TimeoutError:
-        raise answers.ApiError(408, "Timeout", f"the body did not come within {_TIMEOUT_S:g} s") from None
+        if size <= LIMIT:
+            raise answers.ApiError(408, "Timeout", f"the body did not come within {_TIMEOUT_S:g} s") from None
+    if size > LIMIT:
+        raise answers.too_large(LIMIT)
     return b"".join(parts)
 
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from scaup.apiserver.answers import Problem, required, unsupported, wrong
 from scaup.apiserver.kinds import CRDS, Kind
-from scaup.apiserver.objects import Object, is_subdomain
+from scaup.apiserver.metadata import is_subdomain
+from scaup.apiserver.objects import Object
 
 _SCOPES: Final = ("Cluster", "Namespaced")
 
@@ -26,8 +27,8 @@ def with_defaults(kind: Kind, made: Object) -> Object:
     return {**made, "spec": {"conversion": {"strategy": "None"}} | spec | {"names": names}}
 
 
-def problems(kind: Kind, made: Object) -> list[Problem]:
-    """What keeps the definition from being one: names, scope, versions."""
+def problems(kind: Kind, made: Object, present: Object | None) -> list[Problem]:
+    """What keeps the definition from being one, in the place of ``present``: names, scope, versions."""
     if kind.resource != CRDS.resource:
         return []
     spec = made.get("spec")
@@ -41,6 +42,8 @@ def problems(kind: Kind, made: Object) -> list[Problem]:
         found.append(wrong("spec.group", group, "should be a domain with at least one dot"))
     if spec.get("scope") not in _SCOPES:
         found.append(unsupported("spec.scope", spec.get("scope"), _SCOPES))
+    elif present is not None and spec["scope"] != present["spec"]["scope"]:
+        found.append(wrong("spec.scope", spec["scope"], "field is immutable"))
     if not isinstance(names, dict):
         return [*found, required("spec.names"), *_versions_problems(spec.get("versions"))]
     found += _names_problems(names)
@@ -63,10 +66,8 @@ def _names_problems(names: Object) -> list[Problem]:
         value = names.get(field)
         if value is not None and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
             found.append(wrong(f"spec.names.{field}", value, "must be an array of strings"))
-    for field in ("singular", "listKind"):
-        if names.get(field) is not None and not isinstance(names[field], str):
-            found.append(wrong(f"spec.names.{field}", names[field], "must be a string"))
-    return found
+    wrong_text = [f for f in ("singular", "listKind") if not isinstance(names.get(f), str | None)]
+    return found + [wrong(f"spec.names.{field}", names[field], "must be a string") for field in wrong_text]
 
 
 def _versions_problems(versions: Any) -> list[Problem]:

@@ -12,4 +12,5 @@ SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 WATCHES = Gauge("scaup_apiserver_watches", "Watches being served.")
+WRITES = Gauge("scaup_apiserver_writes_in_flight", "Writes under way.")
 OBJECTS = Gauge("scaup_apiserver_objects", "Objects stored, of all kinds.")

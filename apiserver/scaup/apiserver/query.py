@@ -95,7 +95,7 @@ def is_dry_run(query: Query, body: object = None) -> bool:
     if isinstance(body, dict) and isinstance(body.get("dryRun"), list):
         asked += body["dryRun"]
     if any(mode != "All" for mode in asked):
-        raise answers.bad_request(f"dryRun: Unsupported value: {asked}: supported values: \"All\"")
+        raise answers.bad_request(f'dryRun: Unsupported value: {asked}: supported values: "All"')
     return bool(asked)
 
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from scaup.apiserver import answers
 from scaup.apiserver.kinds import Kind
-from scaup.apiserver.objects import Object, is_label_value, is_qualified_name
+from scaup.apiserver.metadata import is_label_value, is_qualified_name
+from scaup.apiserver.objects import Object
 
 Test = Callable[[Object], bool]
 _LabelTest = Callable[[Mapping[str, str]], bool]

@@ -28,7 +28,7 @@ from scaup.core.model.names import OBJECTS_BUCKET, object_key, parse_object_key
 log = structlog.get_logger()
 
 _CHANGE_S: Final = 10.0
-"""How long a change may take that others' changes get in the way of, and how long the cache may lag behind the bucket."""
+"""How long others' changes may get in the way of a change, and how long the cache may lag behind the bucket."""
 _RETRY_S: Final = 0.2
 _LOOK_S: Final = 10.0
 _SWEEP_S: Final = 5.0
@@ -173,7 +173,8 @@ class Store:
                     self._curious.append(waiting)
                     await waiting
         except TimeoutError:
-            raise answers.timed_out("nothing was stored: the object was changed elsewhere, and how is not known yet") from None
+            why = "nothing was stored: the object was changed elsewhere, and how is not known here yet"
+            raise answers.timed_out(why) from None
 
     async def _applied(self, revision: int) -> None:
         if self.revision >= revision:
@@ -201,7 +202,7 @@ class Store:
         """Take in one change of the bucket, or all of it."""
         if isinstance(change, Entry):
             self._apply(change)
-        elif not self.is_loaded or change.created != self._created or change.revision < self.revision:
+        elif not self.is_loaded or self._is_another(change):
             self._start_over(change)
         else:
             self._catch_up(change)
@@ -210,6 +211,12 @@ class Store:
         curious, self._curious = self._curious, []
         for waiting in curious:
             _wake(waiting)
+
+    def _is_another(self, whole: Reloaded) -> bool:
+        """Whether the bucket is not the one we knew: made anew, gone back, or with objects gone that nobody deleted."""
+        objects = self._revisions.keys() - self._marks.keys()
+        is_older = whole.revision < self.revision
+        return whole.created != self._created or is_older or not objects <= whole.entries.keys()
 
     def _start_over(self, whole: Reloaded) -> None:
         """The first load, or a bucket that is not the one we knew: no watch can go on from before."""
@@ -237,8 +244,7 @@ class Store:
         news = [e for e in whole.entries.values() if e.revision > self._revisions.get(e.key, 0)]
         for entry in sorted(news, key=lambda e: e.revision):
             self._apply(entry)
-        for key in self._revisions.keys() - whole.entries.keys():  # swept, or purged by somebody
-            self._apply(Entry(key, None, whole.revision))
+        for key in self._revisions.keys() - whole.entries.keys():  # marks that were swept
             self._forget(key)
         self.revision = whole.revision
 
@@ -260,7 +266,7 @@ class Store:
     # --- the bucket ---------------------------------------------------------------------------------------------
 
     async def _keep_bucket(self, bus: Bus) -> None:
-        """Make the bucket where it is missing: at start, when NATS comes back without it, and when someone removes it."""
+        """Make the bucket where it is missing: at start, when NATS comes back without it, when someone removed it."""
         returned = asyncio.Event()
         end = bus.on_change(lambda _: returned.set())
         try:

@@ -1,23 +1,22 @@
 """Defaults and checks of Brokers and Triggers on every write, as Knative's webhook makes them. Pure.
 
 Rows TV1 to TV17 and the tables of Broker and DeliverySpec are Knative's (``pkg/apis/eventing/v1``,
-``pkg/apis/duck/v1``). What filters *mean* is checked by the controller, which says it in the Trigger's status; here only
-their shape is looked at. Unknown fields are kept, so that newer definitions survive.
+``pkg/apis/duck/v1``). What filters *mean* is checked by the controller, which says it in the Trigger's status; here
+only their shape is looked at. Unknown fields are kept, so that newer definitions survive.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import orjson
 
 from scaup.apiserver.answers import Problem, forbidden_field, required, unsupported, wrong
+from scaup.apiserver.ducks import delivery_problems, destination_problems
 from scaup.apiserver.kinds import BROKERS, TRIGGERS, Kind
 from scaup.apiserver.objects import Object
 from scaup.core.bus.kv import dumps
-from scaup.core.model.durations import parse_duration
 
 CLASS: Final = "eventing.knative.dev/broker.class"
 OUR_CLASS: Final = "Scaup"
@@ -31,7 +30,7 @@ _MAX_FILTER_DEPTH: Final = 50
 
 
 def with_defaults(kind: Kind, made: Object) -> Object:
-    """The object with what was left out filled in; the parts that change are made anew, wrong shapes stay for the check."""
+    """The object with what was left out filled in. The given one stays as it is; wrong shapes stay for the checks."""
     if kind.resource == BROKERS.resource:
         return _broker_defaults(made)
     return _trigger_defaults(made) if kind.resource == TRIGGERS.resource else made
@@ -95,23 +94,27 @@ def _with_namespace(within: Object, path: tuple[str, ...], namespace: str) -> Ob
 
 def _broker_problems(made: Object, spec: Object) -> list[Problem]:
     found = []
-    if not (made["metadata"].get("annotations") or {}).get(CLASS):
+    if not _class(made):
         found.append(required(f"metadata.annotations[{CLASS}]"))
     config = spec.get("config")
     if config is not None and not isinstance(config, dict):
         found.append(wrong("spec.config", config, "must be an object"))
     elif config is not None:
         found += [required(f"spec.config.{f}") for f in ("name", "apiVersion", "kind") if not config.get(f)]
-    return found + _delivery_problems(spec.get("delivery"), "spec.delivery")
+    return found + delivery_problems(spec.get("delivery"), "spec.delivery")
 
 
 def _broker_changes(made: Object, present: Object) -> list[Problem]:
     found = []
-    if (made["metadata"].get("annotations") or {}).get(CLASS) != (present["metadata"].get("annotations") or {}).get(CLASS):
+    if _class(made) != _class(present):
         found.append(forbidden_field(f"metadata.annotations[{CLASS}]", "immutable annotation updated"))
     if _but_delivery(made) != _but_delivery(present):
         found.append(forbidden_field("spec", "immutable fields changed: only spec.delivery may be updated"))
     return found
+
+
+def _class(broker: Object) -> Any:
+    return (broker["metadata"].get("annotations") or {}).get(CLASS)
 
 
 def _but_delivery(broker: Object) -> bytes:
@@ -127,7 +130,7 @@ def _trigger_problems(made: Object, spec: Object) -> list[Problem]:
         *_subscriber_problems(spec),
         *_legacy_filter_problems(spec.get("filter")),
         *_filters_problems(spec.get("filters"), "spec.filters", 0),
-        *_delivery_problems(spec.get("delivery"), "spec.delivery"),
+        *delivery_problems(spec.get("delivery"), "spec.delivery"),
         *_annotation_problems(made, spec),
     ]
 
@@ -151,7 +154,7 @@ def _broker_field_problems(spec: Object) -> list[Problem]:
 def _subscriber_problems(spec: Object) -> list[Problem]:
     if not spec.get("subscriber"):  # TV4
         return [required("spec.subscriber", "expected at least one of ref, uri, got none")]
-    return _destination_problems(spec["subscriber"], "spec.subscriber")
+    return destination_problems(spec["subscriber"], "spec.subscriber")
 
 
 def _legacy_filter_problems(legacy: Any) -> list[Problem]:
@@ -227,7 +230,8 @@ def _dependency_problems(text: Any, namespace: str) -> list[Problem]:
         reference = None
     if not isinstance(reference, dict):  # TV12
         return [wrong(path, text, "the dependency must be a JSON object reference")]
-    found = [required(f"{path}.{field}") for field in ("kind", "name", "apiVersion") if not reference.get(field)]  # TV13
+    # TV13
+    found = [required(f"{path}.{field}") for field in ("kind", "name", "apiVersion") if not reference.get(field)]
     if (other := reference.get("namespace")) and other != namespace:
         found.append(wrong(f"{path}.namespace", other, f"must be the namespace of the Trigger ({namespace})"))
     return found
@@ -238,67 +242,3 @@ def _trigger_changes(made: Object, present: Object) -> list[Problem]:
     if made["spec"].get("broker") == before:  # TV17: everything else may change
         return []
     return [forbidden_field("spec.broker", f"immutable fields changed: it was {before!r}")]  # TV16
-
-
-# --- shared parts -----------------------------------------------------------------------------------------------
-
-
-def _destination_problems(destination: Any, path: str) -> list[Problem]:
-    if not isinstance(destination, dict):
-        return [wrong(path, destination, "must be an object")]
-    reference, uri = destination.get("ref"), destination.get("uri")
-    if reference is None and not uri:
-        return [required(path, "expected at least one of ref, uri, got none")]
-    found = []
-    if reference is not None and not isinstance(reference, dict):
-        found.append(wrong(f"{path}.ref", reference, "must be an object"))
-    elif reference is not None:
-        found += [required(f"{path}.ref.{f}") for f in ("kind", "name", "apiVersion") if not reference.get(f)]
-    if uri:
-        found += _uri_problems(uri, path, is_relative_allowed=reference is not None)
-    if (certificates := destination.get("CACerts")) is not None and "-----BEGIN CERTIFICATE-----" not in str(certificates):
-        found.append(wrong(f"{path}.CACerts", certificates, "must be a PEM certificate"))
-    return found
-
-
-def _uri_problems(uri: Any, path: str, *, is_relative_allowed: bool) -> list[Problem]:
-    try:
-        parts = urlsplit(uri) if isinstance(uri, str) else None
-    except ValueError:
-        parts = None
-    if parts is None:
-        return [wrong(f"{path}.uri", uri, "must be a URI")]
-    if is_relative_allowed:
-        return [wrong(f"{path}.uri", uri, "an absolute URI is not allowed where ref is set")] if parts.scheme else []
-    if not parts.scheme or not parts.hostname:
-        return [wrong(f"{path}.uri", uri, "a URI without ref must be absolute, with a host")]
-    return []
-
-
-def _delivery_problems(delivery: Any, path: str) -> list[Problem]:
-    if delivery is None:
-        return []
-    if not isinstance(delivery, dict):
-        return [wrong(path, delivery, "must be an object")]
-    found = []
-    if delivery.get("deadLetterSink") is not None:
-        found += _destination_problems(delivery["deadLetterSink"], f"{path}.deadLetterSink")
-    retry = delivery.get("retry")
-    if retry is not None and (not isinstance(retry, int) or isinstance(retry, bool) or retry < 0):
-        found.append(wrong(f"{path}.retry", retry, "must be an integer that is not negative"))
-    for field, allowed in (("backoffPolicy", ("linear", "exponential")), ("format", ("json", "binary"))):
-        if (value := delivery.get(field)) is not None and value not in allowed:
-            found.append(unsupported(f"{path}.{field}", value, allowed))
-    for field, may_be_zero in (("timeout", False), ("backoffDelay", True), ("retryAfterMax", True)):
-        found += _duration_problems(delivery.get(field), f"{path}.{field}", may_be_zero=may_be_zero)
-    return found
-
-
-def _duration_problems(text: Any, path: str, *, may_be_zero: bool) -> list[Problem]:
-    if text is None:
-        return []
-    try:
-        seconds = parse_duration(text)
-    except ValueError as error:
-        return [wrong(path, text, str(error))]
-    return [] if seconds or may_be_zero else [wrong(path, text, "must be more than zero")]

@@ -140,7 +140,7 @@ class _Watch:
             yield self._bookmark({"annotations": {"k8s.io/initial-events-end": "true"}}, self._began_at)
 
     def _lines(self, change: Change) -> Iterable[bytes]:
-        """What a change means to who sees only some objects: one that begins to match is ADDED, one that ends DELETED."""
+        """What a change means to who sees only some objects: one that begins to match is ADDED, else DELETED."""
         before = change.old if change.old is not None and self._wish.is_wanted(change.old) else None
         after = change.new if change.new is not None and self._wish.is_wanted(change.new) else None
         if after is not None:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from scaup.apiserver import answers, crds, objects, patches, validation
+from scaup.apiserver import answers, crds, metadata, objects, patches, validation
 from scaup.apiserver.answers import ApiError
 from scaup.apiserver.guard import JSON_PATCH, MERGE_PATCH
 from scaup.apiserver.kinds import CRDS, NAMESPACES, Kind
-from scaup.apiserver.objects import Decision, Moment, Object, Preconditions, Put, Remove
+from scaup.apiserver.objects import Decision, Moment, Object, Preconditions, Put
 from scaup.apiserver.paths import Target
 from scaup.apiserver.selectors import Test
 from scaup.apiserver.store import Place, Store
@@ -42,11 +42,11 @@ class Writer:
         """A new object; raises ApiError 409 AlreadyExists, and what the checks find."""
         now = _moment()
         whole = objects.checked_shape(kind, body, namespace=target.namespace)
-        metadata = whole["metadata"]
-        prefix = "" if metadata.get("name") else metadata.get("generateName")
+        about = whole["metadata"]
+        prefix = "" if about.get("name") else about.get("generateName")
         for attempt in range(_NAME_TRIES):
             if prefix and isinstance(prefix, str):
-                metadata["name"] = prefix[:_LONGEST_PREFIX] + "".join(random.choices(_LETTERS, k=5))  # noqa: S311
+                about["name"] = prefix[:_LONGEST_PREFIX] + "".join(random.choices(_LETTERS, k=5))  # noqa: S311
             made = admitted(kind, objects.created(kind, whole, now), None, now.now)
             try:
                 return await self._store_new(kind, made, is_dry_run=is_dry_run)
@@ -84,16 +84,14 @@ class Writer:
                 message = f"the server rejected our request due to an error in our request: {error}"
                 raise ApiError(422, "Invalid", message) from error
             except patches.StrategicPatchError as error:
-                message = f"strategic merge patches of lists and with directives are not taken yet (at {error}): use a merge patch"
-                raise ApiError(415, "UnsupportedMediaType", message) from error
+                message = f"strategic merge patches with lists of objects or directives are not taken yet (at {error})"
+                raise ApiError(415, "UnsupportedMediaType", f"{message}: use a merge patch") from error
 
         if form != JSON_PATCH and not isinstance(patch, dict):
             raise answers.bad_request("the patch is not an object")
         return await self._change(kind, target, patched, is_dry_run=is_dry_run)
 
-    async def _change(
-        self, kind: Kind, target: Target, wanted: Callable[[Object], Any], *, is_dry_run: bool
-    ) -> Object:
+    async def _change(self, kind: Kind, target: Target, wanted: Callable[[Object], Any], *, is_dry_run: bool) -> Object:
         now = _moment()
 
         def decide(present: Object | None) -> Decision:
@@ -153,9 +151,7 @@ class Writer:
                 except ScaupError:
                     await asyncio.sleep(_RETRY_S)
 
-    async def _delete(
-        self, kind: Kind, place: Place, asked: Preconditions, *, is_dry_run: bool = False
-    ) -> Decision:
+    async def _delete(self, kind: Kind, place: Place, asked: Preconditions, *, is_dry_run: bool = False) -> Decision:
         now = _moment()
 
         def decide(present: Object | None) -> Decision:
@@ -181,7 +177,9 @@ class Writer:
         left = [(k, one) for k, one in contents if self.store.get(Place(k.resource, *one)) is not None]
         if left:
             (first, (namespace, one)), more = left[0], len(left) - 1
-            why = f"{first.resource_name} {namespace}/{one} and {more} more wait for their finalizers; delete again after"
+            why = (
+                f"{first.resource_name} {namespace}/{one} and {more} more wait for their finalizers: delete again then"
+            )
             raise answers.conflict(kind, name, why)
 
     async def _delete_all(self, contents: Iterable[tuple[Kind, Name]]) -> None:
@@ -201,10 +199,10 @@ class Writer:
 def admitted(kind: Kind, made: Object, present: Object | None, now: str) -> Object:
     """The object with its defaults, if nothing is wrong with it; raises ApiError 422 with everything that is."""
     name = str(made["metadata"].get("name", ""))
-    if found := objects.metadata_problems(kind, made):
+    if found := metadata.problems(kind, made):
         raise answers.invalid(kind, name, found)
     made = validation.with_defaults(kind, crds.with_defaults(kind, made))
-    if found := [*crds.problems(kind, made), *validation.problems(kind, made, present)]:
+    if found := [*crds.problems(kind, made, present), *validation.problems(kind, made, present)]:
         raise answers.invalid(kind, name, found)
     if kind.resource == NAMESPACES.resource and "status" not in made:
         made = {**made, "spec": made.get("spec") or {}, "status": {"phase": "Active"}}

@@ -88,9 +88,9 @@ def table(listed: list[tuple[str, str, DeadLetter]]) -> str:
                 broker,
                 trigger,
                 _age(letter, now),
-                clean(letter.reason, 40),
-                letter.status,
-                letter.attempts,
+                clean(letter.facts.reason, 40),
+                str(letter.facts.status or ""),
+                str(letter.facts.attempts),
                 *(clean(letter.event.attributes.get(name, ""), 48) for name in ("type", "source", "id")),
             ]
             for broker, trigger, letter in listed
@@ -99,10 +99,7 @@ def table(listed: list[tuple[str, str, DeadLetter]]) -> str:
 
 
 def _age(letter: DeadLetter, now: datetime) -> str:
-    created = letter.last_failure or letter.stored_at
-    return showing.age({"metadata": {"creationTimestamp": created}}, now) or showing.age(
-        {"metadata": {"creationTimestamp": letter.stored_at}}, now
-    )
+    return showing.age({"metadata": {"creationTimestamp": letter.facts.last_failure or letter.stored_at}}, now)
 
 
 def as_object(broker: str, trigger: str, letter: DeadLetter) -> dict[str, Any]:
@@ -113,12 +110,14 @@ def as_object(broker: str, trigger: str, letter: DeadLetter) -> dict[str, Any]:
         "metadata": {"name": f"{letter.broker}-{letter.sequence}"},
         "broker": broker,
         "trigger": trigger,
-        "reason": letter.reason,
-        "status": letter.status,
-        "attempts": letter.attempts,
-        "firstFailure": letter.first_failure,
-        "lastFailure": letter.last_failure,
-        "destination": letter.destination,
+        "reason": letter.facts.reason,
+        "status": letter.facts.status,
+        "attempts": letter.facts.attempts,
+        "accepted": letter.facts.accepted,
+        "firstFailure": letter.facts.first_failure,
+        "lastFailure": letter.facts.last_failure,
+        "destination": letter.facts.destination,
+        "answer": letter.facts.error_data.decode("utf-8", "replace"),
         "storedAt": letter.stored_at,
         "event": orjson.loads(jsonformat.encode(letter.event)),
     }

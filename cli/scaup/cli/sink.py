@@ -17,6 +17,7 @@ from typing import Any, Final
 import orjson
 
 from scaup.core.codec import http, jsonformat
+from scaup.core.http.server import HttpServer, bind
 from scaup.core.model.errors import EventRejectedError
 from scaup.core.model.event import Event
 
@@ -25,6 +26,7 @@ KEPT_BYTES: Final = 256 << 20
 """What is remembered is also bounded in bytes, for 10,000 events may have 1 MiB each."""
 MAX_BODY: Final = 16 << 20
 FAILING: Final = 503
+_BACKLOG: Final = 512
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -126,6 +128,16 @@ class Sink:
         self._bytes += len(text)
         while len(self._events) > KEPT or (self._bytes > KEPT_BYTES and len(self._events) > 1):
             self._bytes -= self._events.popleft()[1]
+
+
+def serve(sink: Sink, port: int) -> HttpServer:
+    """A server for a sink on loopback, which takes connections from now on and answers them when it runs.
+
+    Raises PortTakenError.
+    """
+    sock = bind("127.0.0.1", port)
+    sock.listen(_BACKLOG)
+    return HttpServer(sink, sock, grace_s=1)
 
 
 async def _until_disconnected(receive: Receive) -> None:

@@ -9,8 +9,7 @@ import sys
 from datetime import datetime
 
 from scaup.cli.lines import event_line
-from scaup.cli.sink import Behaviour, Sink
-from scaup.core.http.server import HttpServer, bind
+from scaup.cli.sink import Behaviour, Sink, serve
 from scaup.core.model.event import Event
 
 
@@ -30,7 +29,7 @@ def quiet() -> None:
 
 async def _serve(port: int, behaviour: Behaviour) -> None:
     sink = Sink(behaviour, _show)
-    server = HttpServer(sink, bind("127.0.0.1", port), grace_s=1)
+    server = serve(sink, port)
 
     def stop() -> None:
         sink.stopping.set()

@@ -47,7 +47,7 @@ def check_storage(annotations: dict[str, Any]) -> Storage:
 
 
 def parse_quantity(text: str) -> int:
-    """The number that a Kubernetes quantity means, such as ``1Gi``, ``10Mi``, ``500M`` or ``1048576``; else ValueError."""
+    """The number that a Kubernetes quantity means, such as ``1Gi``, ``500M`` or ``1048576``; else ValueError."""
     found = _QUANTITY.fullmatch(text)
     if not found:
         msg = f"{text!r} is not a quantity"

@@ -1,4 +1,4 @@
-"""The shapes of what people write: Broker, Trigger, Destination and DeliverySpec, as ``eventing.knative.dev/v1`` has them.
+"""The shapes of what people write: Broker, Trigger, Destination and DeliverySpec of ``eventing.knative.dev/v1``.
 
 Shapes only: types and known fields. What the values mean is checked by ``filters``, ``delivery``, ``annotations`` and
 ``resolve``. Each part of an object is read by itself, so that one mistake does not hide the others. An unknown field
@@ -122,7 +122,7 @@ def read(shape: type[S], value: Any, path: str) -> S:
 
 
 def sections(shape: type[_Shape], value: Any, path: str) -> tuple[dict[str, Any], DefinitionError | None]:
-    """The known parts of an object as they were written, and what is wrong with the whole (the parts are still good)."""
+    """The known parts of an object as they were written, and what is wrong with the whole; the parts still hold."""
     if not isinstance(value, dict):
         error = None if value is None else DefinitionError(path, f"expected an object, found {shown(value)}")
         return {}, error
@@ -157,7 +157,7 @@ def identity(value: dict[str, Any]) -> Identity:
     return Identity(uid, namespace, name, generation if isinstance(generation, int) else 1)
 
 
-def annotations(value: dict[str, Any]) -> dict[str, Any]:
+def annotations_of(value: dict[str, Any]) -> dict[str, Any]:
     """The annotations of an object; empty where there are none, or no object of them."""
     metadata = value.get("metadata")
     found = metadata.get("annotations") if isinstance(metadata, dict) else None
@@ -166,7 +166,7 @@ def annotations(value: dict[str, Any]) -> dict[str, Any]:
 
 def is_ours(broker: dict[str, Any]) -> bool:
     """Whether a Broker is of our class (CP-6)."""
-    return annotations(broker).get(CLASS_ANNOTATION) == OUR_CLASS
+    return bool(annotations_of(broker).get(CLASS_ANNOTATION) == OUR_CLASS)
 
 
 def _join(path: str, location: tuple[int | str, ...]) -> str:

@@ -19,7 +19,7 @@ from scaup.controller.api import (
     Identity,
     Reference,
     TriggerSpec,
-    annotations,
+    annotations_of,
     identity,
     read,
     sections,
@@ -35,6 +35,7 @@ from scaup.core.model.names import BrokerUid
 
 DEPENDENCY_ANNOTATION: Final = "knative.dev/dependency"
 NOWHERE: Final = Destination()
+DEFAULT_DELIVERY: Final = Delivery()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Sink:
 class CheckedDelivery:
     """A delivery with its defaults, and its dead letter sink. ``problem`` is empty where it can be used."""
 
-    delivery: Delivery = Delivery()
+    delivery: Delivery = DEFAULT_DELIVERY
     dead_letter: Sink | None = None
     problem: str = ""
 
@@ -96,7 +97,7 @@ def check_broker(value: dict[str, Any]) -> CheckedBroker:
         problems.append(("DeliveryInvalid", delivery.problem))
     definition = None
     try:
-        storage = check_storage(annotations(value))
+        storage = check_storage(annotations_of(value))
         definition = BrokerDefinition(
             uid=BrokerUid(who.uid),
             namespace=who.namespace,
@@ -127,7 +128,7 @@ def check_trigger(value: dict[str, Any]) -> CheckedTrigger:
     if delivery and delivery.problem:
         problems.append(("DeliveryInvalid", delivery.problem))
     broker, broker_problem = _broker_name(parts, who.namespace)
-    dependency, dependency_problem = _dependency(annotations(value).get(DEPENDENCY_ANNOTATION), who.namespace)
+    dependency, dependency_problem = _dependency(annotations_of(value).get(DEPENDENCY_ANNOTATION), who.namespace)
     return CheckedTrigger(
         identity=who,
         broker=broker,

@@ -26,9 +26,7 @@ def check_delivery(shape: DeliveryShape, path: str) -> Delivery:
         backoff_delay_s=_duration(shape.backoff_delay, f"{path}.backoffDelay", DEFAULT_BACKOFF_S),
         timeout_s=timeout,
         retry_after_max_s=(
-            None
-            if shape.retry_after_max is None
-            else _duration(shape.retry_after_max, f"{path}.retryAfterMax", 0.0)
+            None if shape.retry_after_max is None else _duration(shape.retry_after_max, f"{path}.retryAfterMax", 0.0)
         ),
         format=_one_of(shape.format, f"{path}.format", _FORMATS),
     )

@@ -30,6 +30,7 @@ _CONNECT_S: Final = 5.0
 _DEAD_AFTER: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPALIVE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A watch may be silent for minutes; these find out that its peer is gone, in 30 s."""
 _PAGE: Final = 500
+_USERS_OWN: Final = str(Path("~/.kube/config").expanduser())
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 
@@ -55,7 +56,7 @@ class ApiRefusedError(ApiError):
         self.status = status
 
 
-class _Rest(RESTClientObject):  # type: ignore[misc]
+class _Rest(RESTClientObject):
     """The client's HTTP half with connections that notice when their peer is gone, and no limit to their number."""
 
     def _create_connector(self) -> aiohttp.TCPConnector:
@@ -102,10 +103,12 @@ class Api:
             if not token:
                 return items, str(metadata.get("resourceVersion", ""))
 
-    async def watch(self, path: str, resource_version: str) -> AsyncIterator[dict[str, Any]]:
+    @asynccontextmanager
+    async def watch(self, path: str, resource_version: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """The changes under ``path`` after ``resource_version``, until the server ends the watch.
 
-        Raises ApiRefusedError (status 410: too old a version) and ApiUnreachableError.
+        Entering means that the server has begun to answer. Raises ApiRefusedError (status 410: too old a version)
+        and ApiUnreachableError, then or later.
         """
         query = {
             "watch": "true",
@@ -115,16 +118,8 @@ class Api:
         }
         timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=WATCH_S + 30)
         response = await self._send("GET", path, query, None, timeout)
-        rest = b""
         try:
-            async for chunk in response.content.iter_any():
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    if line.strip():
-                        yield _change(path, line)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            msg = f"watch of {path}: {_words(error)}"
-            raise ApiUnreachableError(msg) from error
+            yield _changes(path, response)
         finally:
             response.close()
 
@@ -154,7 +149,7 @@ async def connect(kubeconfig: str | None) -> AsyncIterator[Api]:
     configuration = Configuration()
     try:
         if kubeconfig:
-            await load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+            await load_kube_config(config_file=kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             await _load_found(configuration)
     except (ConfigException, OSError, ValueError, KeyError, TypeError) as error:
@@ -169,15 +164,14 @@ async def connect(kubeconfig: str | None) -> AsyncIterator[Api]:
     try:
         yield Api(client)
     finally:
-        await client.close()
+        await client.close()  # type: ignore[no-untyped-call]
 
 
 async def _load_found(configuration: Configuration) -> None:
     try:
-        load_incluster_config(client_configuration=configuration)
+        load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except ConfigException:
-        path = Path("~/.kube/config").expanduser()
-        await load_kube_config(config_file=str(path), client_configuration=configuration)
+        await load_kube_config(config_file=_USERS_OWN, client_configuration=configuration)  # type: ignore[no-untyped-call]
 
 
 def _socket(info: Any) -> socket.socket:
@@ -190,11 +184,25 @@ def _socket(info: Any) -> socket.socket:
     return made
 
 
+async def _changes(path: str, response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
+    rest = b""
+    try:
+        async for chunk in response.content.iter_any():
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if line.strip():
+                    yield _change(path, line)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        msg = f"watch of {path}: {_words(error)}"
+        raise ApiUnreachableError(msg) from error
+
+
 def _change(path: str, line: bytes) -> dict[str, Any]:
     try:
         change = orjson.loads(line)
         kind, value = change["type"], change["object"]
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        _ = value.get("metadata", {}).get("name")
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         msg = f"watch of {path}: a line that is no change"
         raise ApiUnreachableError(msg) from error
     if kind == "ERROR":

@@ -34,7 +34,9 @@ class Collection:
         self.kind = kind
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         self.state: State = "unknown"
-        self.problem: str = "not listed yet"
+        self.problem = "not listed yet"
+        self.was_listed = False
+        self._version = ""
         self._changed = changed
         self._whole = kind in _PLURALS
         self._path = _path(kind, _PLURALS[kind]) if self._whole else ""
@@ -58,20 +60,16 @@ class Collection:
     async def follow(self, api: Api) -> None:
         """List, then watch, and begin again after whatever goes wrong, with growing pauses. Never ends."""
         loop = asyncio.get_running_loop()
-        version, pause = "", _SHORTEST_S
+        pause = _SHORTEST_S
         while True:
             began = loop.time()
             try:
-                if not version:
-                    version = await self._list(api)
+                if not self._version:
+                    await self._list(api)
                     pause = _SHORTEST_S
-                version = await self._watch(api, version)
-                self._well()
+                await self._watch(api)
             except ApiRefusedError as error:
-                # 410: the version is too old (or of another store). Whatever else it is, a fresh list tells.
-                version = ""
-                if error.status != 410:
-                    self._refused(error)
+                self._refused(error)
             except ApiError as error:
                 self._trouble(str(error))
             if loop.time() - began > _LIVED_S:
@@ -79,7 +77,7 @@ class Collection:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_S[self.state])
 
-    async def _list(self, api: Api) -> str:
+    async def _list(self, api: Api) -> None:
         if not self._path:
             self._path, self._is_namespaced = await _discover(api, self.kind)
         items, version = await api.list(self._path)
@@ -87,28 +85,21 @@ class Collection:
         is_news = self.state != "listed" or fresh != self.objects
         # Unchanged objects stay the same ones: what was worked out from them is found again by identity.
         self.objects = {key: old if (old := self.objects.get(key)) == new else new for key, new in fresh.items()}
-        self.state = "listed"
-        self._well()
+        self.state, self.was_listed, self._version = "listed", True, version
         if is_news:
             self._changed()
-        return version
 
-    async def _watch(self, api: Api, version: str) -> str:
-        """Take in changes until the watch ends; gives back the version to go on from."""
-        try:
-            async for change in api.watch(self._path, version):
-                self._well()
+    async def _watch(self, api: Api) -> None:
+        """Take in changes until the watch ends."""
+        async with api.watch(self._path, self._version) as changes:
+            self._well()
+            async for change in changes:
                 value = change["object"]
-                version = str(value.get("metadata", {}).get("resourceVersion", version))
+                self._version = str(value["metadata"].get("resourceVersion", self._version))
                 if change["type"] != "BOOKMARK":
                     self._apply(change["type"] == "DELETED", value)
-        except ApiRefusedError:
-            raise
-        except ApiError as error:
-            self._trouble(str(error))
-        return version
 
-    def _apply(self, is_deleted: bool, value: dict[str, Any]) -> None:  # noqa: FBT001 - its name says it
+    def _apply(self, is_deleted: bool, value: dict[str, Any]) -> None:
         if not (key := _key(value)):
             return
         old = self.objects.get(key)
@@ -121,12 +112,17 @@ class Collection:
         self._changed()
 
     def _refused(self, error: ApiRefusedError) -> None:
+        """Begin with a fresh list: a version that is too old (410) needs one, and of all else it tells the truth."""
+        was_watching, self._version = bool(self._version), ""
+        if error.status == 410:
+            return
         before = (self.state, self.problem)
-        if error.status == 403:
+        if error.status == 403 and not was_watching:
             self.state = "forbidden"
             self.problem = f"the controller may not list and watch {self._resource()}: {error}"
         elif error.status == 404:
-            self.state = "absent" if not self.objects else self.state
+            # What was listed before stays: an API that is just starting says so of kinds that it has.
+            self.state = "listed" if self.objects else "absent"
             self.problem = f"the API has no kind {self.kind[1]} in {self.kind[0]}"
             self._path = self._path if self._whole else ""
         else:
@@ -181,8 +177,8 @@ class Observed:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all Brokers and Triggers have been seen. Before that nothing may be concluded from what is missing."""
-        return self.brokers.state == "listed" and self.triggers.state == "listed"
+        """Whether all Brokers and Triggers have been seen; before that, what is missing proves nothing."""
+        return self.brokers.was_listed and self.triggers.was_listed
 
     def why_not_ready(self) -> str | None:
         """For the readiness check."""
@@ -215,7 +211,7 @@ async def _discover(api: Api, kind: tuple[str, str]) -> tuple[str, bool]:
 def plural(kind: str) -> str:
     """The lower-case English plural, as Kubernetes guesses it (meta.UnsafeGuessKindToResource)."""
     word = kind.lower()
-    if word.endswith("s") or word.endswith(("x", "ch", "sh")):
+    if word.endswith(("s", "x", "ch", "sh")):
         return f"{word}es"
     if word.endswith("y") and not word.endswith(("ay", "ey", "oy", "uy")):
         return f"{word[:-1]}ies"

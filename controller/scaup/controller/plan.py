@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from scaup.controller.api import BROKER_KIND, TRIGGER_KIND, Identity, annotations, identity, is_ours
+from scaup.controller.api import BROKER_KIND, TRIGGER_KIND, Identity, annotations_of, identity, is_ours
 from scaup.controller.checks import (
     CheckedBroker,
     CheckedDelivery,
@@ -51,23 +51,25 @@ class SinkPlan:
 
 @dataclass(frozen=True, slots=True)
 class BrokerPlan:
-    """What is wanted for a Broker. Without a definition nothing is changed on the bus: what is there stays."""
+    """What is wanted for a Broker, under ``key`` in the snapshot.
+
+    Without a definition nothing is changed on the bus: what is there stays.
+    """
 
     identity: Identity
     definition: BrokerDefinition | None
     delivery: CheckedDelivery
     problem: Condition | None
     dead_letter: SinkPlan
-
-    @property
-    def key(self) -> str:
-        """Its key in the snapshot."""
-        return broker_key(self.identity.uid)
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerPlan:
-    """What is wanted for a Trigger. Without a definition it has none in the snapshot (or the old one, if ``keep``)."""
+    """What is wanted for a Trigger, under ``key`` in the snapshot.
+
+    Without a definition it has none there, or keeps the one it has (``keep``).
+    """
 
     identity: Identity
     broker: str
@@ -80,11 +82,7 @@ class TriggerPlan:
     dead_letter: SinkPlan
     dependency: Condition
     address_keys: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        """Its key in the snapshot."""
-        return trigger_key(self.identity.uid)
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ class Planner:
     """Makes plans, and remembers what it found about objects that have not changed."""
 
     def __init__(self) -> None:
-        self._checked: dict[str, _Remembered] = {}
+        self._checked: dict[tuple[str, str, str], tuple[Any, tuple[Any, ...], Any]] = {}
         self._planned: dict[str, _Remembered] = {}
 
     def plan(self, brokers: Iterable[dict[str, Any]], triggers: Iterable[dict[str, Any]], lookup: Lookup) -> Plan:
@@ -115,15 +113,16 @@ class Planner:
         broker_values = list(brokers)
         ours = [value for value in broker_values if is_ours(value)]
         others = {_name(value) for value in broker_values if not is_ours(value)}
-        kept: dict[str, _Remembered] = {}
-        checked_brokers = self._check(ours, (broker_key, check_broker, broken_broker), kept, unusable)
+        kept: dict[tuple[str, str, str], tuple[Any, tuple[Any, ...], Any]] = {}
+        checked_brokers = self._check(ours, (check_broker, broken_broker), kept, unusable)
         checked_triggers = [
             checked
-            for checked in self._check(triggers, (trigger_key, check_trigger, broken_trigger), kept, unusable)
+            for checked in self._check(triggers, (check_trigger, broken_trigger), kept, unusable)
             if (checked.identity.namespace, checked.broker) not in others
         ]
         self._checked = kept
-        refs = {ref for checked in (*checked_brokers, *checked_triggers) for ref in _refs(checked)}
+        everything: list[CheckedBroker | CheckedTrigger] = [*checked_brokers, *checked_triggers]
+        refs = {ref for checked in everything for ref in _refs(checked)}
         book = {ref: resolve_reference(ref, lookup(ref)) for ref in refs}
         plan = Plan(
             addresses={ref.key: resolved.entry for ref, resolved in book.items()},
@@ -143,33 +142,33 @@ class Planner:
     def _check(
         self,
         values: Iterable[dict[str, Any]],
-        how: tuple[Callable[[str], str], Callable[[dict[str, Any]], C], Callable[[Identity, Exception], C]],
-        kept: dict[str, _Remembered],
+        how: tuple[Callable[[dict[str, Any]], C], Callable[[Identity, Exception], C]],
+        kept: dict[tuple[str, str, str], tuple[Any, tuple[Any, ...], Any]],
         unusable: list[str],
     ) -> list[C]:
         """Check each object by itself; one that cannot be told from others is left out and named."""
-        key_of, check, broken = how
+        check, broken = how
         result: list[C] = []
         for value in values:
-            try:
-                who = identity(value)
-            except DefinitionError as error:
-                unusable.append(f"{'/'.join(_name(value))}: {error}")
-                continue
-            key, inputs = key_of(who.uid), (who, value.get("spec"), annotations(value))
-            remembered = self._checked.get(key)
-            if remembered is None or remembered[0] != inputs:
+            where: tuple[str, str] = _name(value)
+            place = (check.__name__, *where)
+            remembered = self._checked.get(place)
+            if remembered is None or remembered[0] is not value:  # what did not change is the very same object
                 try:
-                    remembered = (inputs, check(value))
-                except Exception as error:  # noqa: BLE001 - one author's object must never stop the others'
-                    remembered = (inputs, broken(who, error))
-            kept[key] = remembered
-            result.append(remembered[1])
+                    who = identity(value)
+                except DefinitionError as error:
+                    unusable.append(f"{'/'.join(where)}: {error}")
+                    continue
+                inputs = (who, value.get("spec"), annotations_of(value))
+                if remembered is None or remembered[1] != inputs:
+                    remembered = (value, inputs, _checked(value, who, check, broken))
+                else:
+                    remembered = (value, inputs, remembered[2])
+            kept[place] = remembered
+            result.append(remembered[2])
         return result
 
-    def _plan_broker(
-        self, checked: CheckedBroker, book: Book, planned: dict[str, _Remembered]
-    ) -> BrokerPlan:
+    def _plan_broker(self, checked: CheckedBroker, book: Book, planned: dict[str, _Remembered]) -> BrokerPlan:
         dead = checked.delivery.dead_letter
         key, inputs = broker_key(checked.identity.uid), (checked, _looked_up(dead, book))
         plan: BrokerPlan = self._remembered(key, inputs) or BrokerPlan(
@@ -178,6 +177,7 @@ class Planner:
             delivery=checked.delivery,
             problem=checked.problem,
             dead_letter=plan_dead_letter(dead, book),
+            key=key,
         )
         planned[key] = (inputs, plan)
         return plan
@@ -201,6 +201,18 @@ class Planner:
     def _remembered(self, key: str, inputs: tuple[Any, ...]) -> Any:
         old = self._planned.get(key)
         return old[1] if old is not None and _same(old[0], inputs) else None
+
+
+def _checked(
+    value: dict[str, Any],
+    who: Identity,
+    check: Callable[[dict[str, Any]], C],
+    broken: Callable[[Identity, Exception], C],
+) -> C:
+    try:
+        return check(value)
+    except Exception as error:  # noqa: BLE001 - one author's object must never stop the others'
+        return broken(who, error)
 
 
 def effective_delivery(trigger: CheckedTrigger, broker: BrokerPlan | None) -> CheckedDelivery:
@@ -247,6 +259,7 @@ def plan_trigger(
         dead_letter=dead_letter,
         dependency=_dependency(checked, dependency),
         address_keys=tuple(ref.key for ref in refs),
+        key=trigger_key(checked.identity.uid),
     )
 
 

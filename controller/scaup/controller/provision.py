@@ -77,9 +77,7 @@ class Provisioner:
             await topology.ensure_broker(self._bus, broker)
         except BusRequestError as error:
             if self.problems.get(broker.uid) != str(error):
-                log.warning(
-                    "provision.refused", namespace=broker.namespace, broker=broker.name, why=str(error)
-                )
+                log.warning("provision.refused", namespace=broker.namespace, broker=broker.name, why=str(error))
             self.problems[broker.uid] = str(error)
             self._retry_at[_attempt(broker)] = asyncio.get_running_loop().time() + RETRY_S
             return

@@ -6,10 +6,12 @@ The fields and conditions are those of knative.dev/eventing: ``broker_lifecycle.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from scaup.controller.conditions import Condition, differ, false, ready, true, written
 from scaup.controller.plan import BrokerPlan, SinkPlan, TriggerPlan
+
+_OIDC: Final = ("OIDCIdentityCreated", "OIDCDisabled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,24 @@ def trigger_report(plan: TriggerPlan, subscription: Condition, broker: Report | 
         plan.dead_letter.condition,
         plan.dependency,
         subscription,
-        true("OIDCIdentityCreated", "OIDCDisabled", "events are delivered without an identity"),
+        true(*_OIDC, "events are delivered without an identity"),
     )
     fields = _sink_fields("subscriber", plan.subscriber) | _sink_fields("deadLetterSink", plan.dead_letter)
     fields["subscriberUri"] = fields["subscriberUri"] or ""  # CP-12: empty, not absent
     return _report(plan.identity.generation, fields, conditions)
+
+
+def is_said_by_another(report: Report, status: Any) -> bool:
+    """Whether another class's controller says already that the Trigger's Broker does not exist.
+
+    Every class reports such Triggers, for none of them knows whose they would be; two that did so in their own words
+    would overwrite each other for ever.
+    """
+    if report.ready.reason != "BrokerDoesNotExist" or not isinstance(status, dict):
+        return False
+    found = {c.get("type"): c.get("reason") for c in status.get("conditions") or () if isinstance(c, dict)}
+    is_current = status.get("observedGeneration") == report.generation
+    return is_current and found.get("Ready") == report.ready.reason and found.get(_OIDC[0]) != _OIDC[1]
 
 
 def _broker_ready(plan: TriggerPlan, broker: Report | None) -> Condition:

@@ -74,7 +74,7 @@ Lookup = Callable[[Ref], Found | Absent | NotKnownYet]
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What is known of a reference: the address book's entry (None: not known yet), and a code where it has no address."""
+    """What is known of a reference: its entry (None: not known yet), and a code where it has no address."""
 
     entry: AddressBookEntry | None
     code: str = ""
@@ -111,14 +111,10 @@ def check_destination(value: Any, path: str, namespace: str) -> tuple[Destinatio
         if uri is None:
             raise DefinitionError(path, "expected at least one of ref and uri, found none")
         if uri.scheme not in {"http", "https"} or not uri.hostname:
-            raise DefinitionError(
-                f"{path}.uri", f"expected an absolute http or https URL, found {shown(shape.uri)}"
-            )
+            raise DefinitionError(f"{path}.uri", f"expected an absolute http or https URL, found {shown(shape.uri)}")
         return Destination(uri=shape.uri, ca_certs=shape.ca_certs, audience=shape.audience), None
     if uri is not None and (uri.scheme or uri.netloc):
-        raise DefinitionError(
-            f"{path}.uri", f"beside ref only a relative URI is allowed, found {shown(shape.uri)}"
-        )
+        raise DefinitionError(f"{path}.uri", f"beside ref only a relative URI is allowed, found {shown(shape.uri)}")
     ref = check_reference(shape.ref, f"{path}.ref", namespace)
     is_service = ref.collection == _SERVICE
     named = ("https" if shape.ca_certs else None) if is_service else shape.ref.address
@@ -175,10 +171,9 @@ def _text(value: Any) -> str | None:
 
 
 def _split(text: str, path: str) -> SplitResult:
+    if _UNPRINTABLE.search(text):
+        raise DefinitionError(path, f"{shown(text)} is no URL: it holds spaces or control characters")
     try:
-        if _UNPRINTABLE.search(text):
-            msg = "it holds spaces or control characters"
-            raise ValueError(msg)
         parts = urlsplit(text)
         _ = parts.port  # checked only when it is asked for
     except ValueError as error:

@@ -30,7 +30,11 @@ _MARKS_KEPT: Final = 1_000
 
 
 class Snapshot:
-    """The bucket as it is. ``created`` is when it was made; another value means that it was lost and made anew."""
+    """The bucket as it is.
+
+    ``created`` is when it was made; another value means that it was lost and made anew. ``found_at`` is the revision
+    at which this process found it: what is newer is our own writing.
+    """
 
     def __init__(self, bus: Bus, changed: Callable[[], None]) -> None:
         self._bucket = Bucket(bus, DEFINITIONS_BUCKET)
@@ -40,7 +44,7 @@ class Snapshot:
         self._missing = asyncio.Event()
         self.created = ""
         self.is_loaded = False
-        self.loads = 0
+        self.found_at = 0
 
     async def follow(self) -> None:
         """Keep the mirror, and the bucket in being. Never ends."""
@@ -80,7 +84,7 @@ class Snapshot:
             )
         stays = {*wanted, *keep}
         for prefix in reversed(_PUT_ORDER):
-            await self._all((self._delete(key) for key in self.keys(prefix) if key not in stays))
+            await self._all(self._delete(key) for key in self.keys(prefix) if key not in stays)
         await self._mark_complete()
         await self._forget_marks()
         return failures
@@ -131,10 +135,7 @@ class Snapshot:
                 raise result
 
     def _apply(self, change: Reloaded | Entry) -> None:
-        if isinstance(change, Entry):
-            is_news = self._store(change)
-        else:
-            is_news = self._reload(change)
+        is_news = self._store(change) if isinstance(change, Entry) else self._reload(change)
         if is_news:
             self._changed()
 
@@ -142,11 +143,11 @@ class Snapshot:
         if change.created != self.created:
             log.info("definitions.found", keys=len(change.entries), made=change.created)
             self._entries = {}
+            self.found_at = change.revision
         # A write that was acknowledged while the bucket was being read may be newer than what was read.
         newer = {k: e for k, e in self._entries.items() if e.revision > change.revision}
         self._entries = change.entries | newer
         self.created, self.is_loaded = change.created, True
-        self.loads += 1
         return True
 
     def _store(self, entry: Entry) -> bool:

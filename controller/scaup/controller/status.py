@@ -104,7 +104,7 @@ class StatusWriter:
                 log.warning("status.not_written", object=known.path, why=str(error))
             known.last_failure = str(error)
             known.failures += 1
-            return min(_FIRST_PAUSE_S * 2.0 ** (known.failures - 1), _LONGEST_PAUSE_S)
+            return min(_FIRST_PAUSE_S * 2.0 ** min(known.failures - 1, 10), _LONGEST_PAUSE_S)
         known.failures, known.last_failure = 0, ""
         known.done = (report, status)
         if known.wanted is not None and known.wanted[0] is report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaup.core.http.client import outbound_session
+from scaup.core.http.outbound import Outbound
 from scaup.core.runtime import lifecycle
 from scaup.core.runtime.lifecycle import Life
 from scaup.core.runtime.plane import data_plane
@@ -13,15 +13,14 @@ from scaup.dispatcher.settings import DispatcherSettings
 
 async def run(settings: DispatcherSettings, life: Life) -> None:
     """Deliver until it is time to stop; then finish what is under way and hand back the rest."""
-    async with (
-        outbound_session() as session,
-        data_plane("dispatcher", settings.bus, settings.service, settings.metrics_listen, life) as plane,
-    ):
-        dispatcher = Dispatcher(plane, Attempts(session, settings.max_answer_bytes), settings)
+    outbound = Outbound()
+    async with data_plane("dispatcher", settings.bus, settings.service, settings.metrics_listen, life) as plane:
+        dispatcher = Dispatcher(plane, Attempts(outbound, settings.max_answer_bytes), settings)
         working = plane.watch(dispatcher.run(), "dispatcher")
         await plane.until_stopping()
         working.cancel()
         await dispatcher.drain(settings.service.drain_s * 0.6)
+        await outbound.close()
 
 
 def main() -> None:

@@ -20,13 +20,14 @@ from scaup.core.model.names import BrokerUid, Lane, TriggerUid
 from scaup.core.runtime.plane import Plane
 from scaup.core.runtime.replicas import Roster, owner
 from scaup.dispatcher.attempt import Attempts
+from scaup.dispatcher.capacity import Capacity
 from scaup.dispatcher.counts import Counts
 from scaup.dispatcher.keeper import Keeper, every
 from scaup.dispatcher.queues import LaneQueue
 from scaup.dispatcher.settings import DispatcherSettings
 from scaup.dispatcher.settle import Settler
 from scaup.dispatcher.target import Target, Tools
-from scaup.dispatcher.worker import BrokerWorker, Capacity
+from scaup.dispatcher.worker import BrokerWorker
 
 log = structlog.get_logger()
 
@@ -43,9 +44,9 @@ class Dispatcher:
         self._counts = Counts(plane.bus, settings.queue_quota)
         settler = Settler(plane.bus, plane.definitions, self._counts)
         self._settler = settler
-        self._tools = Tools(plane.bus, plane.definitions, attempts, settler, settings, self.start)
-        self._keeper = Keeper(plane.bus, plane.definitions, self._counts)
         self._capacity = Capacity(settings.max_events, settings.max_bytes)
+        self._tools = Tools(plane.bus, plane.definitions, attempts, settler, settings, self._capacity, self.start)
+        self._keeper = Keeper(plane.bus, plane.definitions, self._counts)
         self._targets: dict[Lane, Target] = {}
         self._workers: dict[BrokerUid, tuple[BrokerWorker, asyncio.Task[None]]] = {}
         self._queues: dict[Lane, tuple[LaneQueue, asyncio.Task[None]]] = {}
@@ -78,6 +79,7 @@ class Dispatcher:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._roster.follow(self._plane.bus, self._round.set), name="roster")
                 tasks.create_task(self._rounds(), name="rounds")
+                tasks.create_task(self._capacity.watch(), name="capacity")
         finally:
             await end_parked()
             await end_trim()
@@ -116,7 +118,7 @@ class Dispatcher:
             self._workers.pop(uid)[1].cancel()
         for uid in brokers:
             if uid not in self._workers:
-                worker = BrokerWorker(uid, self._tools, self._capacity, self._targets)
+                worker = BrokerWorker(uid, self._tools, self._targets)
                 self._workers[uid] = (worker, self.start(worker.run(), f"worker-{uid}"))
 
     async def _on_parked(self, msg: Msg) -> None:

@@ -6,19 +6,15 @@ none (DP-19, DP-22).
 
 from __future__ import annotations
 
-import asyncio
 import email.utils
-import ssl
 import time
 from dataclasses import dataclass
 from typing import Final
 
-import aiohttp
-import yarl
-
 from scaup.core.codec import http, percent
 from scaup.core.codec.kept import MAX_ERROR_DATA
 from scaup.core.codec.stored import from_headers
+from scaup.core.http.outbound import Answer, NoAnswerError, Origin, Outbound
 from scaup.core.model.definitions import Address
 from scaup.core.model.errors import MalformedEventError
 from scaup.core.model.event import HOPS, Event, is_passed
@@ -26,6 +22,7 @@ from scaup.dispatcher.judge import Accepted, BadReply, NoAnswer, Outcome, Refuse
 
 _HOPS_HEADER: Final = "ce-" + HOPS
 _TYPE_HEADER: Final = "ce-datacontenttype"
+_MAX_KNOWN: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -34,7 +31,7 @@ class Outgoing:
 
     headers: dict[str, str]
     data: bytes
-    _binary: dict[str, str] | None = None
+    _binary: bytes | None = None
     _event: Event | None = None
 
     @property
@@ -54,119 +51,84 @@ class Outgoing:
         """The hop count as it was stored; never sent to a sink."""
         return self.headers.get(_HOPS_HEADER)
 
-    def binary(self) -> dict[str, str]:
-        """Headers of binary mode. The log's header values are encoded by the same rules, so they go as they are."""
+    def binary(self) -> bytes:
+        """The header lines of binary mode. The log's values are encoded by the same rules, so they go as they are."""
         if self._binary is None:
-            self._binary = found = {}
+            lines = []
             for name, value in self.headers.items():
                 if name == _TYPE_HEADER:
-                    found["content-type"] = percent.decode(value.encode())
+                    lines.append(f"content-type: {percent.decode(value.encode())}\r\n")
                 elif (name.startswith("ce-") and name != _HOPS_HEADER) or is_passed(name):
-                    found[name] = value
+                    lines.append(f"{name}: {value}\r\n")
+            self._binary = "".join(lines).encode()
         return self._binary
 
-    def structured(self) -> tuple[dict[str, str], bytes]:
-        """Headers and body of structured mode."""
+    def structured(self) -> tuple[bytes, bytes]:
+        """Header lines and body of structured mode."""
         headers, body = http.encode_structured(self.event.with_attributes(**{HOPS: None}))
-        return headers | {name: value for name, value in self.headers.items() if is_passed(name)}, body
+        headers |= {name: value for name, value in self.headers.items() if is_passed(name)}
+        return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode(), body
 
 
 class Attempts:
-    """Makes attempts over one session; knows the addresses it has met, so that the hot path parses none."""
+    """Makes attempts over one pool; knows the addresses it has met, so that the hot path parses none."""
 
-    def __init__(self, session: aiohttp.ClientSession, max_answer_bytes: int) -> None:
-        self._session = session
+    def __init__(self, outbound: Outbound, max_answer_bytes: int) -> None:
+        self._outbound = outbound
         self._max_answer_bytes = max_answer_bytes
-        self._urls: dict[str, yarl.URL] = {}
-        self._contexts: dict[str, ssl.SSLContext] = {}
-        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._origins: dict[tuple[str, str | None], Origin] = {}
 
     async def make(
-        self,
-        outgoing: Outgoing,
-        address: Address,
-        extra: dict[str, str],
-        *,
-        timeout_s: float,
-        structured: bool = False,
+        self, outgoing: Outgoing, address: Address, extra: bytes, *, timeout_s: float, structured: bool = False
     ) -> Outcome:
-        """POST the event to ``address`` with the ``extra`` headers; what came of it."""
+        """POST the event to ``address`` with the ``extra`` header lines; what came of it."""
         if structured:
-            headers, body = outgoing.structured()
+            head, body = outgoing.structured()
         else:
-            headers, body = outgoing.binary(), outgoing.data
-        timeout = self._timeouts.get(timeout_s)
-        if timeout is None:
-            timeout = self._timeouts[timeout_s] = aiohttp.ClientTimeout(total=timeout_s)
+            head, body = outgoing.binary(), outgoing.data
         try:
-            async with self._session.post(
-                self._url(address.url),
-                data=body,
-                headers={**headers, **extra},
-                timeout=timeout,
-                allow_redirects=False,
-                ssl=self._ssl(address),
-            ) as answer:
-                return await self._read(answer)
+            origin = self._origin(address)
+            answer = await self._outbound.post(origin, head + extra, body, timeout_s=timeout_s, limit=self._limit)
         except TimeoutError:
             return NoAnswer(f"no answer from {address.url} within {timeout_s:g} s", timed_out=True)
-        except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError, asyncio.IncompleteReadError) as error:
-            return NoAnswer(f"{address.url}: {error or type(error).__name__}")
+        except NoAnswerError as error:
+            return NoAnswer(f"{address.url}: {error}")
+        except ValueError as error:
+            return NoAnswer(str(error))
+        return self._read(answer)
 
-    async def _read(self, answer: aiohttp.ClientResponse) -> Outcome:
+    def _limit(self, status: int) -> int:
+        """How much of a body is read: a reply whole, of a failure as much as a dead letter carries."""
+        return self._max_answer_bytes if status == 200 else MAX_ERROR_DATA
+
+    def _read(self, answer: Answer) -> Outcome:
         status = answer.status
         if not 200 <= status < 300:
-            body = await _read_at_most(answer, MAX_ERROR_DATA)
-            return Refused(status, body[:MAX_ERROR_DATA], _retry_after_s(answer.headers.get("Retry-After")))
+            return Refused(status, answer.body, _retry_after_s(answer.header(b"retry-after")))
         if status != 200:
             return Accepted(status)
-        content_type = answer.headers.get("Content-Type")
-        raw = [(name.lower(), value) for name, value in answer.raw_headers]
-        if not http.is_event(content_type, raw):
-            await _read_at_most(answer, self._max_answer_bytes)
+        content_type = answer.header(b"content-type")
+        if not http.is_event(content_type, answer.headers):
             return Accepted(status)
-        body = await _read_at_most(answer, self._max_answer_bytes)
-        if len(body) > self._max_answer_bytes:
+        if answer.is_cut:
             return BadReply(f"larger than {self._max_answer_bytes} bytes")
         try:
-            events = http.decode(content_type, raw, body)
+            events = http.decode(content_type, answer.headers, answer.body)
         except MalformedEventError as error:
             return BadReply(str(error))
         if len(events) != 1:
             return BadReply("a batch, where one event is expected")
-        passed = {name.lower(): value for name, value in answer.headers.items() if is_passed(name.lower())}
-        return Replied(events[0], passed)
+        pairs = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers)
+        return Replied(events[0], {name: value for name, value in pairs if is_passed(name)})
 
-    def _url(self, text: str) -> yarl.URL:
-        url = self._urls.get(text)
-        if url is None:
-            if len(self._urls) > 10_000:
-                self._urls.clear()
-            url = self._urls[text] = yarl.URL(text)
-        return url
-
-    def _ssl(self, address: Address) -> ssl.SSLContext | bool:
-        if not address.ca_certs:
-            return True
-        context = self._contexts.get(address.ca_certs)
-        if context is None:
-            if len(self._contexts) > 1_000:
-                self._contexts.clear()
-            context = ssl.create_default_context()
-            context.load_verify_locations(cadata=address.ca_certs)
-            self._contexts[address.ca_certs] = context
-        return context
-
-
-async def _read_at_most(answer: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The body, or its first ``limit`` + 1 bytes or so; the connection of a longer one is closed, not read to its end."""
-    body = bytearray()
-    async for chunk in answer.content.iter_any():
-        body += chunk
-        if len(body) > limit:
-            answer.close()
-            break
-    return bytes(body)
+    def _origin(self, address: Address) -> Origin:
+        key = (address.url, address.ca_certs)
+        origin = self._origins.get(key)
+        if origin is None:
+            if len(self._origins) > _MAX_KNOWN:
+                self._origins.clear()
+            origin = self._origins[key] = Origin.parse(address.url, address.ca_certs)
+        return origin
 
 
 def _retry_after_s(value: str | None) -> float | None:

@@ -25,6 +25,7 @@ from scaup.core.model.names import DEAD_LETTER, Lane
 from scaup.core.runtime.definitions import Definitions
 from scaup.dispatcher import metrics
 from scaup.dispatcher.attempt import Attempts
+from scaup.dispatcher.capacity import Capacity
 from scaup.dispatcher.entries import Delivery
 from scaup.dispatcher.judge import (
     Accepted,
@@ -69,6 +70,7 @@ class Tools:
     attempts: Attempts
     settler: Settler
     settings: DispatcherSettings
+    capacity: Capacity
     start: Callable[[Awaitable[None], str], asyncio.Task[None]]
 
 
@@ -84,7 +86,7 @@ class Target:
         self._waiting: deque[Delivery] = deque()
         self._progress_at = asyncio.get_running_loop().time()
         self._counters: dict[str, Counter] = {}
-        self._extra: dict[str, str] = {}
+        self._extra = b""
         self._labels: tuple[str, str, str] = ("", "", "")
 
     @property
@@ -97,7 +99,9 @@ class Target:
     @property
     def is_backed_up(self) -> bool:
         """Whether a new event of the log should go straight to the queue."""
-        return self.breaker.is_open or self.is_stalled
+        if self.breaker.is_open or self.is_stalled:
+            return True
+        return len(self._waiting) > 2 * self.limit.current and not self._tools.capacity.is_busy
 
     def offer(self, delivery: Delivery) -> None:
         """Deliver as soon as the limit allows."""
@@ -269,11 +273,11 @@ class Target:
             counter = self._counters[word] = metrics.ATTEMPTS.labels(*labels, word)
         counter.inc()
 
-    def _headers(self, trigger: TriggerDefinition, is_dead_letter: bool) -> dict[str, str]:
+    def _headers(self, trigger: TriggerDefinition, is_dead_letter: bool) -> bytes:
         if not self._extra:
-            self._extra = {"Kn-Namespace": trigger.namespace}
+            self._extra = f"Kn-Namespace: {trigger.namespace}\r\n".encode()
             if not is_dead_letter:
-                self._extra["Prefer"] = "reply"  # DP-19, DP-24
+                self._extra += b"Prefer: reply\r\n"  # DP-19, DP-24
         return self._extra
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -25,12 +24,12 @@ from scaup.core.model.names import BrokerUid, Lane, TriggerUid
 from scaup.dispatcher import metrics
 from scaup.dispatcher.asking import who_wants
 from scaup.dispatcher.attempt import Outgoing
+from scaup.dispatcher.capacity import BATCH, Capacity
 from scaup.dispatcher.entries import Delivery, LogEntry
 from scaup.dispatcher.target import Target, Tools
 
 log = structlog.get_logger()
 
-_BATCH: Final = 256
 _BATCH_BYTES: Final = 256 << 10
 _LEASE_S: Final = ACK_WAIT_S * 0.8
 _SWEEP_S: Final = 0.1
@@ -39,33 +38,13 @@ _REMEMBERED: Final = 50_000
 _NAK: Final = b'-NAK {"delay": 1000000000}'
 
 
-@dataclass(slots=True)
-class Capacity:
-    """What all Brokers of this dispatcher may hold together."""
-
-    max_events: int
-    max_bytes: int
-    events: int = 0
-    bytes: int = 0
-
-    @property
-    def share(self) -> float:
-        """How much of it is used, 0 to 1 and a little more."""
-        return max(self.events / self.max_events, self.bytes / self.max_bytes)
-
-    @property
-    def free(self) -> int:
-        """Entries that may still come."""
-        return 0 if self.bytes >= self.max_bytes else self.max_events - self.events
-
-
 class BrokerWorker:
     """Works the event log of one Broker."""
 
-    def __init__(self, broker: BrokerUid, tools: Tools, capacity: Capacity, targets: dict[Lane, Target]) -> None:
+    def __init__(self, broker: BrokerUid, tools: Tools, targets: dict[Lane, Target]) -> None:
         self.broker = broker
         self._tools = tools
-        self._capacity = capacity
+        self._capacity: Capacity = tools.capacity
         self._targets = targets
         self._arrived: list[LogEntry] = []
         self._arrival = asyncio.Event()
@@ -78,15 +57,19 @@ class BrokerWorker:
             names.DISPATCH_CONSUMER,
             room=self._room,
             received=self._receive,
-            batch=_BATCH,
+            batch=BATCH,
         )
 
     async def run(self) -> None:
         """Pull, ask and deliver until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._puller.run(), name="pulling")
-            tasks.create_task(self._watch_slow(), name="watching-slow")
-            tasks.create_task(self._dispatch(), name="dispatching")
+        self._capacity.on_room(self._puller.wake)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._puller.run(), name="pulling")
+                tasks.create_task(self._watch_slow(), name="watching-slow")
+                tasks.create_task(self._dispatch(), name="dispatching")
+        finally:
+            self._capacity.off_room(self._puller.wake)
 
     async def hand_back(self) -> None:
         """Give what is still held to the other dispatchers, at once. For the end, after ``run``."""
@@ -100,7 +83,7 @@ class BrokerWorker:
 
     def _room(self) -> int:
         free = self._capacity.free
-        self._is_starved = free < _BATCH
+        self._is_starved = free < BATCH
         return free
 
     def _receive(self, msg: Msg) -> None:
@@ -144,7 +127,7 @@ class BrokerWorker:
 
     def _take_batch(self) -> list[LogEntry]:
         size = count = 0
-        for entry in self._arrived[:_BATCH]:
+        for entry in self._arrived[:BATCH]:
             count += 1
             size += sum(map(len, entry.outgoing.headers.values()))
             if size > _BATCH_BYTES:
@@ -218,6 +201,7 @@ class BrokerWorker:
         if self._held.pop(entry.sequence, None) is None:
             return
         self._capacity.events -= 1
+        self._capacity.finished += 1
         self._capacity.bytes -= entry.outgoing.size
         metrics.IN_FLIGHT.dec()
         if self._is_starved:
@@ -242,8 +226,6 @@ class BrokerWorker:
                 for delivery in entry.deliveries:
                     if not delivery.is_over and delivery.parking is None and not delivery.is_withdrawn:
                         self._move_aside(delivery)
-            if self._is_starved and self._capacity.free:
-                self._puller.wake()
 
     def _move_aside(self, delivery: Delivery) -> None:
         if not delivery.started_at:

@@ -56,8 +56,11 @@ class Followed:
         """All objects that stand in the files now."""
         return {identity for file in self._files.values() for identity in file.documents}
 
-    async def apply(self, applier: Applier) -> bool:
-        """Write what waits; True when nothing waits any more. What the API refuses is said and waits for a change."""
+    async def apply(self, applier: Applier, *, quietly: bool = False) -> bool:
+        """Write what waits; False where the API is away. What it refuses is said, and waits for a change of the file.
+
+        ``quietly``: what went well needs no line.
+        """
         wanted = {i: f.documents[i] for f in self._files.values() for i in f.waiting}
         if not wanted:
             return True
@@ -65,7 +68,7 @@ class Followed:
             outcomes = await applier.apply(wanted.values())
         except ScaupError:
             return False  # the API is away: the next look tries again
-        self._tell(outcomes)
+        self._tell([outcome for outcome in outcomes if outcome.error or not quietly])
         for file in self._files.values():
             file.waiting -= wanted.keys()
         return True

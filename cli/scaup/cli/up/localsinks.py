@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from scaup.cli.kinds import LOCAL_SINK
 from scaup.cli.kube import MERGE_PATCH, Api, watch
-from scaup.cli.sink import Behaviour, Sink
+from scaup.cli.problems import RefusedError
+from scaup.cli.sink import Behaviour, Sink, serve
 from scaup.cli.up.layout import LOOPBACK
-from scaup.core.http.server import HttpServer, PortTakenError, bind
+from scaup.core.http.server import HttpServer, PortTakenError
 from scaup.core.model.errors import DefinitionError, ScaupError
 from scaup.core.model.event import Event
 
@@ -86,6 +87,8 @@ class LocalSinks:
         self._running: dict[tuple[str, str], _Running] = {}
         self._problems: dict[tuple[str, str], str] = {}
         self.synced = asyncio.Event()
+        self.kind = LOCAL_SINK
+        """As the API has it: with a status subresource or without."""
 
     def addresses(self) -> dict[str, str]:
         """URL by name (``namespace/name`` outside ``default``) of every sink that runs."""
@@ -146,7 +149,7 @@ class LocalSinks:
         await self._remove(key)
         name = _shown_name(*key)
         sink = Sink(behaviour, lambda event: self._shown(event, name), key[1])
-        server = HttpServer(sink, bind(LOOPBACK, port), grace_s=1)
+        server = serve(sink, port)
         task = asyncio.create_task(server.run(), name=f"LocalSink {name}")
         self._running[key] = _Running(port, sink, server, task)
 
@@ -169,8 +172,12 @@ class LocalSinks:
             else datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         )
         change = {"status": {"address": {"url": url} if url else None, "conditions": [condition]}}
-        namespace, name = _key(item)
-        await self._api.request("PATCH", LOCAL_SINK.path(namespace, name), change, MERGE_PATCH)
+        path = self.kind.path(*_key(item)) + ("/status" if self.kind.has_status else "")
+        try:
+            await self._api.request("PATCH", path, change, MERGE_PATCH)
+        except RefusedError as error:
+            if error.status != 404:  # deleted in between
+                self._say(f"LocalSink {_shown_name(*_key(item))} runs, but its status cannot be written: {error}")
 
 
 def _key(item: dict[str, Any]) -> tuple[str, str]:

@@ -6,6 +6,7 @@ Only this process speaks. What it promises of starting and stopping stands in th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -102,7 +103,7 @@ class _Up:
         finally:
             stopping.cancel()
             work.cancel()
-            self._screen.say("Stopping." if self._stopping.is_set() else "Stopping, because the start failed.")
+            self._screen.say("Stopping.")
             await asyncio.gather(work, return_exceptions=True)
             await self._supervisor.stop()
             os.close(reading)
@@ -130,30 +131,34 @@ class _Up:
             stack.push_async_callback(sinks.stop)
             starting = asyncio.create_task(supervisor.start())
             stack.callback(starting.cancel)
-            defining = asyncio.create_task(self._define(supervisor, kinds, applier))
-            stack.callback(defining.cancel)
-            await asyncio.wait({starting, defining}, return_when=asyncio.FIRST_EXCEPTION)
+            running = asyncio.create_task(self._define(supervisor, kinds, sinks, applier))
+            stack.callback(running.cancel)
+            await asyncio.wait({starting, running}, return_when=asyncio.FIRST_EXCEPTION)
             if starting.done():  # its reason is the better one
                 starting.result()
-            defining.result()
-            following = [asyncio.create_task(sinks.follow()), asyncio.create_task(self._followed.follow(applier))]
-            for task in following:
-                stack.callback(task.cancel)
+            following = running.result()
+            stack.callback(following.cancel)
             await starting
             if self._stopping.is_set():
                 return
             await self._show(api, sinks, begun)
-            await asyncio.gather(*following)
+            await asyncio.gather(following, self._followed.follow(applier))
 
-    async def _define(self, supervisor: Supervisor, kinds: Kinds, applier: Applier) -> None:
+    async def _define(
+        self, supervisor: Supervisor, kinds: Kinds, sinks: LocalSinks, applier: Applier
+    ) -> asyncio.Task[None]:
+        """Everything that can be done as soon as the API is there; the task that goes on running the sinks."""
         await supervisor.until_ready("apiserver")
-        if await kinds.find(LOCAL_SINK.api_version, LOCAL_SINK.kind) is None:
-            await kinds.register(LOCAL_SINK)
-        await self._followed.apply(applier)
+        found = await kinds.find(LOCAL_SINK.api_version, LOCAL_SINK.kind)
+        sinks.kind = found or await kinds.register(LOCAL_SINK)
+        following = asyncio.create_task(sinks.follow())
+        await self._followed.apply(applier, quietly=True)
+        return following
 
     async def _show(self, api: Api, sinks: LocalSinks, begun: float) -> None:
         end = asyncio.get_running_loop().time() + _DEFINITIONS_READY_WITHIN_S
-        await asyncio.wait_for(sinks.synced.wait(), _DEFINITIONS_READY_WITHIN_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(sinks.synced.wait(), _DEFINITIONS_READY_WITHIN_S)
         while True:
             brokers, triggers = await _items(api, BROKER), await _items(api, TRIGGER)
             unready = [_unready(k, i) for k, items in ((BROKER, brokers), (TRIGGER, triggers)) for i in items]

@@ -32,7 +32,7 @@ async def problems(access: BusAccess, *, within_s: float = _WITHIN_S) -> list[st
 
     async def note(error: Exception) -> None:
         nonlocal why
-        why = why or str(error)
+        why = why or _in_words(error)
 
     try:
         async with asyncio.timeout(within_s):
@@ -42,11 +42,13 @@ async def problems(access: BusAccess, *, within_s: float = _WITHIN_S) -> list[st
                 user_credentials=access.creds,
                 tls=ssl.create_default_context(cafile=access.ca) if access.ca else None,
                 allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0.1,  # type: ignore[arg-type]
                 connect_timeout=2,
                 error_cb=note,
             )
     except (TimeoutError, OSError, ValueError, nats.errors.Error) as error:
-        return [f"NATS at {without_secret(access.url)} cannot be reached: {_why(error, why)}"]
+        return [f"NATS at {without_secret(access.url)} cannot be reached: {why or _in_words(error)}"]
     try:
         return await _look(client, within_s)
     finally:
@@ -83,9 +85,9 @@ async def _look(client: Client, within_s: float) -> list[str]:
     return found
 
 
-def _why(error: BaseException, noted: str) -> str:
-    if isinstance(error, nats.errors.NoServersError) and noted:
-        return noted
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
     if isinstance(error, TimeoutError):
-        return noted or "no answer in time"
+        return "no answer in time"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -146,6 +146,19 @@ async def _ignored(_error: Exception) -> None:
     """What nats-py reports here is seen again where it matters: at the request that fails, or as a lost connection."""
 
 
+class _Client(Client):
+    """nats-py's client with a quicker reading of headers: theirs looks at every character of every name again."""
+
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for line in raw.decode("utf-8", "replace").split("\r\n"):
+            name, colon, value = line.partition(":")
+            if colon:
+                headers[name] = value.strip()
+        return headers
+
+
 @asynccontextmanager
 async def connect(access: BusAccess, name: str) -> AsyncIterator[Bus]:
     """Connect and stay connected: attempts go on for ever, also the first.
@@ -153,7 +166,7 @@ async def connect(access: BusAccess, name: str) -> AsyncIterator[Bus]:
     A client that closes for good (which only happens when the server throws it out) sets ``bus.closed``; the
     process has to end then, for nothing can bring it back.
     """
-    client = Client()
+    client = _Client()
     acked = AckedPublisher(client)
     bus = Bus(client, acked)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.kv import NO_MESSAGE, STREAM_NOT_FOUND
-from scaup.core.codec import stored
+from scaup.core.codec import kept, stored
 from scaup.core.model.errors import BusRequestError
 from scaup.core.model.event import Event
 from scaup.core.model.names import BrokerUid, TriggerUid, dead_stream, trigger_of_dead_subject
@@ -22,19 +22,14 @@ _AT_ONCE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One event that was given up for one Trigger. What the entry does not say is empty; times are ISO 8601 text."""
+    """One event that was given up for one Trigger. ``trigger_name`` is ``namespace/name``; times are RFC 3339 text."""
 
     sequence: int
     broker: BrokerUid
     trigger: TriggerUid | None
     trigger_name: str
-    destination: str
-    reason: str
-    status: str
-    attempts: str
-    first_failure: str
-    last_failure: str
     stored_at: str
+    facts: kept.Facts
     event: Event
 
 
@@ -80,16 +75,18 @@ def _dead_letter(broker: BrokerUid, entry: dict[str, Any]) -> DeadLetter:
         sequence=entry["seq"],
         broker=broker,
         trigger=trigger_of_dead_subject(entry["subject"]),
-        trigger_name=headers.get("Scaup-Trigger", ""),
-        destination=headers.get("Scaup-Destination", ""),
-        reason=headers.get("Scaup-Reason", ""),
-        status=headers.get("Scaup-Status", ""),
-        attempts=headers.get("Scaup-Attempts", ""),
-        first_failure=headers.get("Scaup-First-Failure", ""),
-        last_failure=headers.get("Scaup-Last-Failure", ""),
+        trigger_name=headers.get(kept.TRIGGER, ""),
         stored_at=entry.get("time", ""),
+        facts=_facts(headers),
         event=stored.from_headers(headers, base64.b64decode(entry.get("data", ""))),
     )
+
+
+def _facts(headers: dict[str, str]) -> kept.Facts:
+    try:
+        return kept.from_headers(headers)
+    except ValueError:  # whoever wrote it, it is there and is shown
+        return kept.Facts(sequence=0)
 
 
 def _headers(raw: bytes) -> dict[str, str]:

@@ -32,6 +32,7 @@ PARENT_FD = "SCAUP_UP_PARENT_FD"
 ORPHAN_PID_FILE = "SCAUP_UP_ORPHAN_PID_FILE"
 """File with the process id of a sibling that cannot watch its parent itself, to be ended when the parent is gone."""
 _SECOND_SIGNAL_AFTER_S = 2.0
+_ORPHAN_AFTER_S = 3.0
 
 
 class Life:
@@ -99,7 +100,8 @@ async def _live(role: str, run: Callable[[S, Life], Awaitable[None]], settings: 
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    _watch_parent(loop, on_signal, drain_s)
+    parent = _Parent(on_signal)
+    parent.watch()
     try:
         await work
     except asyncio.CancelledError:
@@ -111,6 +113,8 @@ async def _live(role: str, run: Callable[[S, Life], Awaitable[None]], settings: 
         else:
             log.error("lifecycle.crashed", role=role, error=repr(cause), trace=_trace(error))  # noqa: TRY400
         return 1
+    finally:
+        await parent.farewell()
     return 0
 
 
@@ -120,24 +124,47 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-def _watch_parent(loop: asyncio.AbstractEventLoop, stop: Callable[[], None], drain_s: float) -> None:
-    if not (fd := os.environ.get(PARENT_FD)):
-        return
-    number = int(fd)
+class _Parent:
+    """The parent's life. When it is gone this process stops as at a signal, ends the orphan, and is gone too in 4 s.
 
-    def gone() -> None:
-        loop.remove_reader(number)
-        stop()
-        loop.call_later(min(drain_s, 3.0), _end_orphan)
-        loop.call_later(min(drain_s, 3.0) + 1.0, os._exit, 1)
+    The orphan (nats-server) gets 3 s, in which every sibling can settle what it has; whoever knows of it waits for
+    that moment, also when its own work is done, for the others may not be there to do it.
+    """
 
-    loop.add_reader(number, gone)
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self._orphan = os.environ.get(ORPHAN_PID_FILE)
+        self._ended: asyncio.Event | None = None
 
+    def watch(self) -> None:
+        """Begin."""
+        if not (fd := os.environ.get(PARENT_FD)):
+            return
+        asyncio.get_running_loop().add_reader(int(fd), self._gone, int(fd))
 
-def _end_orphan() -> None:
-    if path := os.environ.get(ORPHAN_PID_FILE):
-        with contextlib.suppress(OSError, ValueError):
-            os.kill(int(Path(path).read_text(encoding="ascii")), signal.SIGTERM)
+    async def farewell(self) -> None:
+        """Return at once while the parent lives, else when the orphan has been told to end."""
+        if self._ended is not None and self._orphan:
+            await self._ended.wait()
+
+    def _gone(self, fd: int) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(fd)
+        self._ended = asyncio.Event()
+        self._stop()
+        loop.call_later(_ORPHAN_AFTER_S, self._end_orphan, signal.SIGTERM)
+        loop.call_later(_ORPHAN_AFTER_S + 1.0, self._end_all)
+
+    def _end_orphan(self, number: int) -> None:
+        if self._orphan:
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(int(Path(self._orphan).read_text(encoding="ascii")), number)
+        if self._ended is not None:
+            self._ended.set()
+
+    def _end_all(self) -> None:
+        self._end_orphan(signal.SIGKILL)
+        os._exit(1)
 
 
 def _trace(error: BaseException) -> str:

@@ -49,6 +49,7 @@ async def report(bus: Bus, role: str, replica: str, definitions: Definitions, st
     changed = asyncio.Event()
     definitions.on_change(lambda _keys: changed.set())
     await definitions.loaded.wait()
+    leaving = asyncio.create_task(_set_after(stopping, changed), name="report-leaving")
     while not stopping.is_set():
         changed.clear()
         value = dumps({"revision": definitions.revision, "created": definitions.created})
@@ -59,8 +60,14 @@ async def report(bus: Bus, role: str, replica: str, definitions: Definitions, st
             async with asyncio.timeout(HEARTBEAT_S):
                 await changed.wait()
                 await asyncio.sleep(_GATHER_S)  # one report for a burst of changes
+    leaving.cancel()
     with suppress(BusError):
         await bucket.delete(key)
+
+
+async def _set_after(first: asyncio.Event, then: asyncio.Event) -> None:
+    await first.wait()
+    then.set()
 
 
 class Roster:
@@ -73,6 +80,8 @@ class Roster:
     async def follow(self, bus: Bus, changed: Callable[[], None]) -> None:
         """Keep up with the reports; ``changed`` is called after each. Never ends."""
         bucket = Bucket(bus, REPLICAS_BUCKET)
+        with suppress(BusError):  # so that "nobody has reported" can be told from "not loaded"
+            await bucket.ensure(ttl_s=_TTL_S, description="revisions applied by the data plane")
         async for change in bucket.watch():
             now = asyncio.get_running_loop().time()
             entries: Iterable[Entry] = change.entries.values() if isinstance(change, Reloaded) else (change,)

@@ -1,0 +1,43 @@
+# Needs make (GNU 3.81 or newer) and Python 3.11 or newer, nothing else. All paths are relative: spaces do no harm.
+.DEFAULT_GOAL := help
+.PHONY: help up test test-real check fmt bench docs clean
+
+BIN := .venv/bin
+SETUP := sh tools/setup.sh
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+up: ## start everything with the example; options: make up ARGS='--port-offset 10000'
+	@$(SETUP) && exec $(BIN)/python -m scaup.cli up -f examples/hello $(ARGS)
+
+test: check ## check, then all tests that need nothing but Python
+	@$(BIN)/python -m pytest -m 'not real' $(ARGS)
+
+test-real: ## tests against tools that are not Python packages
+	@$(SETUP)
+	@echo "Tests against real tools. Those whose tool is missing are skipped, with its name."
+	@$(BIN)/python -m pytest -m real $(ARGS) || test $$? -eq 5
+
+check: ## lint, format, types, import rules
+	@$(SETUP)
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m mypy
+	@$(BIN)/lint-imports
+
+fmt: ## format the code and mend what can be mended
+	@$(SETUP)
+	@$(BIN)/python -m ruff format .
+	@$(BIN)/python -m ruff check --fix .
+
+bench: ## measure, and print the table; options: make bench ARGS=…
+	@$(SETUP) && exec $(BIN)/python -m bench.run $(ARGS)
+
+docs: ## check the documentation against the code
+	@$(SETUP)
+	@$(BIN)/python -m pytest tests/docs $(ARGS) || test $$? -eq 5
+
+clean: ## remove caches and builds; .venv and the data in .scaup stay
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	@find . -name .venv -prune -o -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,107 @@
+"""What metadata may be: names, labels, annotations, finalizers, owners. Pure.
+
+Follows Kubernetes' ``ValidateObjectMeta`` and its name rules (RFC 1123).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from scaup.apiserver import answers
+from scaup.apiserver.answers import Problem
+from scaup.apiserver.kinds import NAMESPACES, Kind
+
+Metadata = dict[str, Any]
+
+_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
+_QUALIFIED: Final = re.compile(r"(?:([^/]+)/)?([A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)")
+_MAX_ANNOTATIONS: Final = 256 * 1024
+
+
+def problems(kind: Kind, whole: Metadata) -> list[Problem]:
+    """What Kubernetes' ``ValidateObjectMeta`` finds: name, namespace, labels, annotations, finalizers, owners."""
+    metadata = whole["metadata"]
+    return [
+        *_name_problems(kind, metadata),
+        *_map_problems(metadata, "labels"),
+        *_map_problems(metadata, "annotations"),
+        *_list_problems(metadata),
+    ]
+
+
+def _name_problems(kind: Kind, metadata: Metadata) -> list[Problem]:
+    found = []
+    name, namespace = metadata.get("name"), metadata.get("namespace", "")
+    is_label = kind.resource == NAMESPACES.resource
+    if not name:
+        found.append(answers.required("metadata.name", "name or generateName is required"))
+    elif not isinstance(name, str) or not (
+        _LABEL.fullmatch(name) and len(name) <= 63 if is_label else _SUBDOMAIN.fullmatch(name) and len(name) <= 253
+    ):
+        form = "RFC 1123 label" if is_label else "RFC 1123 subdomain"
+        detail = f"a lowercase {form} must consist of lower case alphanumeric characters or '-'"
+        detail += ", and must start and end with an alphanumeric character"
+        found.append(answers.wrong("metadata.name", name, detail))
+    if namespace and not (_LABEL.fullmatch(namespace) and len(namespace) <= 63):
+        detail = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'"
+        found.append(answers.wrong("metadata.namespace", namespace, detail))
+    return found
+
+
+def _map_problems(metadata: Metadata, field: str) -> list[Problem]:
+    values, path = metadata.get(field), f"metadata.{field}"
+    if values is None:
+        return []
+    if not isinstance(values, dict):
+        return [answers.wrong(path, values, "must be an object of strings")]
+    found = []
+    for key, value in values.items():
+        if not is_qualified_name(key.lower() if field == "annotations" else key):
+            found.append(answers.wrong(path, key, "name part must consist of alphanumeric characters, '-', '_' or '.'"))
+        if not isinstance(value, str):
+            found.append(answers.wrong(path, value, f"the value of {key} must be a string"))
+        elif field == "labels" and not is_label_value(value):
+            detail = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.'"
+            found.append(answers.wrong(path, value, detail))
+    if field == "annotations" and not found and sum(len(k) + len(v) for k, v in values.items()) > _MAX_ANNOTATIONS:
+        found.append(Problem(path, "FieldValueTooLong", f"Too long: may not be more than {_MAX_ANNOTATIONS} bytes"))
+    return found
+
+
+def _list_problems(metadata: Metadata) -> list[Problem]:
+    found = []
+    finalizers, owners = metadata.get("finalizers"), metadata.get("ownerReferences")
+    if finalizers is not None and not (
+        isinstance(finalizers, list) and all(isinstance(f, str) and is_qualified_name(f) for f in finalizers)
+    ):
+        found.append(answers.wrong("metadata.finalizers", finalizers, "must be an array of qualified names"))
+    if owners is not None and not (isinstance(owners, list) and all(isinstance(o, dict) for o in owners)):
+        return [*found, answers.wrong("metadata.ownerReferences", owners, "must be an array of objects")]
+    for number, owner in enumerate(owners or ()):
+        found += [
+            answers.required(f"metadata.ownerReferences[{number}].{field}")
+            for field in ("apiVersion", "kind", "name", "uid")
+            if not owner.get(field)
+        ]
+    return found
+
+
+def is_qualified_name(text: str) -> bool:
+    """``name`` or ``prefix/name``, as keys of labels and annotations are."""
+    found = _QUALIFIED.fullmatch(text)
+    if not found or len(found[2]) > 63:
+        return False
+    return found[1] is None or is_subdomain(found[1])
+
+
+def is_label_value(text: str) -> bool:
+    """Up to 63 characters, or none."""
+    return len(text) <= 63 and _LABEL_VALUE.fullmatch(text) is not None
+
+
+def is_subdomain(text: str) -> bool:
+    """RFC 1123, up to 253 characters."""
+    return len(text) <= 253 and _SUBDOMAIN.fullmatch(text) is not None

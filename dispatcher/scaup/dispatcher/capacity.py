@@ -1,0 +1,75 @@
+"""How much this dispatcher takes in, and whether it is the machine that is slow or a sink.
+
+Entries wait better in the log than here: no more are held than were settled in the last quarter of a second. That a
+target's events queue up here is the target's fault only while the event loop has time to spare.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+BATCH: Final = 256
+_HOLD_S: Final = 0.25
+_SAMPLE_S: Final = 0.05
+_WEIGHT: Final = 0.2
+_BUSY_LAG_S: Final = 0.004
+
+
+@dataclass(slots=True)
+class Capacity:
+    """What all Brokers of this dispatcher hold together, in entries of logs and their bytes."""
+
+    max_events: int
+    max_bytes: int
+    events: int = 0
+    bytes: int = 0
+    finished: int = 0
+    """Entries let go of since the last sample."""
+    lag_s: float = 0.0
+    """How late the event loop is, on average over the last quarter of a second or so."""
+    _pace: float = 2.0 * BATCH
+    _wakers: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        """How much of what the settings allow is used, 0 to 1 and a little more."""
+        return max(self.events / self.max_events, self.bytes / self.max_bytes)
+
+    @property
+    def free(self) -> int:
+        """Entries that may still come."""
+        if self.bytes >= self.max_bytes:
+            return 0
+        return min(self.max_events, int(self._pace)) - self.events
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the event loop has no time to spare: then waiting says nothing about a sink."""
+        return self.lag_s > _BUSY_LAG_S
+
+    def on_room(self, wake: Callable[[], None]) -> None:
+        """Call ``wake`` now and then while there is room."""
+        self._wakers.append(wake)
+
+    def off_room(self, wake: Callable[[], None]) -> None:
+        """The opposite of ``on_room``."""
+        self._wakers.remove(wake)
+
+    async def watch(self) -> None:
+        """Take samples until cancelled."""
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+        while True:
+            await asyncio.sleep(_SAMPLE_S)
+            now = loop.time()
+            elapsed, last = now - last, now
+            self.lag_s += _WEIGHT * (elapsed - _SAMPLE_S - self.lag_s)
+            rate = self.finished / elapsed
+            self.finished = 0
+            self._pace = max(self._pace + _WEIGHT * (rate * _HOLD_S - self._pace), 2.0 * BATCH)
+            if self.free > 0:
+                for wake in self._wakers:
+                    wake()
