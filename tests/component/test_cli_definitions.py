@@ -150,3 +150,21 @@ def test_the_version_is_printed_fast(tmp_path: Path) -> None:
     assert done.stdout.startswith("scaup ")
     assert time.monotonic() - begun < 3  # 0.3 s alone on a machine
     assert "Commands" in scaup(cwd=tmp_path).stdout
+
+
+def test_a_cluster_with_credentials_is_reached_through_the_official_client(tmp_path: Path, kubeconfig: Path) -> None:
+    config = yaml.safe_load(kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": "t"}
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube" / "config").write_text(yaml.safe_dump(config))
+    (tmp_path / "a.yaml").write_text(BROKER)
+    server = config["clusters"][0]["cluster"]["server"]
+    for verb in ("created", "unchanged"):
+        done = scaup("apply", "-f", "a.yaml", cwd=tmp_path)
+        assert (done.stdout, done.returncode) == (f"Broker default/default {verb}\n", 0)
+        assert done.stderr == f"using the API at {server} ({tmp_path}/.kube/config)\n"
+    (tmp_path / "a.yaml").write_text(BROKER + "spec: {delivery: {retry: 1}}\n")
+    assert scaup("apply", "-f", "a.yaml", cwd=tmp_path).stdout == "Broker default/default changed\n"
+    assert "default" in scaup("get", "brokers", cwd=tmp_path).stdout
+    missing = scaup("get", "brokers", "--context", "other", cwd=tmp_path)
+    assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -95,12 +96,21 @@ async def test_the_second_death_in_a_row_waits_a_second(tmp_path: Path) -> None:
     async with supervised(child(tmp_path, "a")) as (supervisor, said):
         await supervisor.start(20)
         for deaths in (1, 2):
-            pid = await eventually(lambda: supervisor.pid("a"), "a runs")
+            pid = supervisor.pid("a")
+            assert pid is not None
             os.kill(pid, signal.SIGKILL)
-            await eventually(lambda n=deaths: len([s for s in said if "SIGKILL" in s]) == n, "the line is said")
+            await eventually(partial(_has_died, said, deaths), "the line is said")
             if deaths == 1:
-                await eventually(lambda old=pid: supervisor.pid("a") != old, "a runs again")
+                await eventually(partial(_runs_anew, supervisor, pid), "a runs again")
         assert "starting it again in 1 s." in said[-1]
+
+
+def _has_died(said: list[str], times: int) -> bool:
+    return len([line for line in said if "SIGKILL" in line]) == times
+
+
+def _runs_anew(supervisor: Supervisor, old: int) -> bool:
+    return supervisor.pid("a") not in {None, old}
 
 
 async def test_stopping_asks_one_after_the_other_in_the_given_order(tmp_path: Path) -> None:
@@ -169,8 +179,10 @@ async def test_stopping_during_the_start_leaves_nothing_behind(tmp_path: Path) -
     silent = child(tmp_path, "a", "import time; time.sleep(600)")
     async with supervised(silent, child(tmp_path, "b", needs=("a",))) as (supervisor, _):
         starting = asyncio.create_task(supervisor.start(20))
-        pid = await eventually(lambda: supervisor.pid("a"), "a is started")
+        await eventually(lambda: supervisor.pid("a") is not None, "a is started")
+        pid = supervisor.pid("a")
         await supervisor.stop()
         await starting
+        assert pid is not None
         assert not is_alive(pid)
         assert supervisor.pid("b") is None

@@ -24,7 +24,7 @@ async def test_an_api_that_is_killed_takes_nothing_away_and_is_followed_when_it_
         why = await eventually(controller.why_not_ready, "the controller says that the API is away")
         assert "Kubernetes API" in str(why)
         assert len(plane.triggers) == 1
-        await asyncio.to_thread(w.server.start)
+        await w.start_api()
         await eventually(lambda: controller.why_not_ready() is None, "the controller is ready again")
         other = await w.trigger("other", SINK)
         await w.until(other, "Ready", "True")
@@ -100,5 +100,5 @@ async def test_a_controller_waits_for_an_api_that_is_not_there_yet(nats: NatsSer
         controller = w.start_controller()
         await eventually(lambda: "Cannot connect" in str(controller.why_not_ready()), "it says what it waits for")
         assert not controller.published
-        await asyncio.to_thread(w.server.start)
+        await w.start_api()
         await w.until(trigger, "Ready", "True")

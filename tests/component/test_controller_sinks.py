@@ -88,7 +88,8 @@ async def test_a_changed_address_takes_effect_without_touching_the_trigger(nats:
         assert plane.triggers[definition.uid] is definition
 
         async def told() -> bool:
-            return ((await w.get(trigger)) or {})["status"]["subscriberUri"] == "http://two.test/"
+            found = await w.get(trigger) or {}
+            return bool(found["status"]["subscriberUri"] == "http://two.test/")
 
         _: bool = await eventually(told, "the status has the new address")
 

@@ -91,6 +91,22 @@ class World:
     running: list[asyncio.Task[None]] = field(default_factory=list)
     controllers: list[Controller] = field(default_factory=list)
 
+    async def answers(self) -> None:
+        """Wait until the local API has loaded what it stores."""
+
+        async def lists() -> bool:
+            with suppress(kube.ApiError):
+                await self.api.list(f"{EVENTING}/brokers")
+                return True
+            return False
+
+        _: bool = await eventually(lists, "the local API answers")
+
+    async def start_api(self) -> None:
+        """Start the local API again."""
+        await asyncio.to_thread(self.server.start)
+        await self.answers()
+
     async def create(self, path: str, value: dict[str, Any]) -> dict[str, Any]:
         return await self.api.request("POST", path, body=value)
 
@@ -196,14 +212,7 @@ async def world(directory: Path, nats_url: str) -> AsyncIterator[World]:
     with api_server(directory / "api", nats_url) as server:
         async with kube.connect(server.kubeconfig()) as api, connect(BusAccess(nats_url), "test") as bus:
             made = World(bus, api, server)
-
-            async def answers() -> bool:
-                with suppress(kube.ApiError):
-                    await api.list(f"{EVENTING}/brokers")
-                    return True
-                return False
-
-            _: bool = await eventually(answers, "the local API answers")
+            await made.answers()
             try:
                 yield made
             finally:

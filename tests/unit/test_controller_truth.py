@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from scaup.controller.api import TRIGGER_KIND
 from scaup.controller.conditions import unknown
+from scaup.controller.observe import Collection
 from scaup.controller.plan import Plan, Planner
 from scaup.controller.readiness import ROLES, Applied, Fleet, Role, is_waiting
 from scaup.controller.reports import Report, is_said_by_another
-from scaup.controller.resolve import Absent
+from scaup.controller.resolve import Absent, Found, Ref
 from scaup.controller.truth import Stored, Truth
 
 NOW = "2026-01-02T03:04:05Z"
@@ -232,6 +236,34 @@ def test_two_controllers_do_not_quarrel_about_a_trigger_without_broker() -> None
     assert is_said_by_another(report, theirs)
     assert not is_said_by_another(report, theirs | {"observedGeneration": 1})
     assert not is_said_by_another(reports(Truth(""), fleet(), stored())["t"], theirs)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["address", "addresses", "conditions", "type", "status", "reason", "observedGeneration", "url", "x"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@given(status=_JSON, metadata=st.dictionaries(st.sampled_from(["annotations", "generation", "uid"]), _JSON))
+def test_no_status_whatever_it_holds_stops_a_report(status: Any, metadata: Any) -> None:
+    for brokers in ([], [BROKER]):
+        for report in reports(Truth(""), fleet(), stored(found_at=9), status, plan(brokers=brokers)).values():
+            assert report.differs(status)
+            is_said_by_another(report, status)
+            assert report.merge_patch(status, NOW)["conditions"][0]["lastTransitionTime"]
+    value = {"metadata": metadata | {"name": "x"}, "status": status}
+    for kind in (TRIGGER_KIND, ("example.com/v1", "Duck")):
+        collection = Collection(kind, lambda: None)
+        collection._apply(False, value)
+        assert isinstance(collection.look(Ref(*kind, "", "x")), Found)
 
 
 def test_the_same_report_is_the_very_same_one() -> None:

@@ -192,6 +192,7 @@ class Store:
     async def follow(self, bus: Bus) -> None:
         """Keep the cache at the bucket's state, and the bucket in being. Never ends."""
         self._bus = bus
+        await self._ensure_bucket(bus)  # so that the first watch finds it, and nobody waits for the second
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_bucket(bus), name="keep-bucket")
             group.create_task(self._sweep(bus), name="sweep")
@@ -272,16 +273,19 @@ class Store:
         try:
             while True:
                 returned.clear()
-                try:
-                    await Bucket(bus, OBJECTS_BUCKET).ensure(description="objects of the local API")
-                    wait_s = _LOOK_S
-                except BusError:
-                    wait_s = _RETRY_S
+                wait_s = _LOOK_S if await self._ensure_bucket(bus) else _RETRY_S
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait_s):
                         await returned.wait()
         finally:
             end()
+
+    async def _ensure_bucket(self, bus: Bus) -> bool:
+        try:
+            await Bucket(bus, OBJECTS_BUCKET).ensure(description="objects of the local API")
+        except BusError:
+            return False
+        return True
 
     async def _sweep(self, bus: Bus) -> None:
         """Purge the oldest marks of deletions; never the newest entry, from which the bucket's revision is known."""

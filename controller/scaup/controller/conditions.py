@@ -60,7 +60,7 @@ def written(conditions: Sequence[Condition], present: Any, now: str) -> list[dic
 
     ``present`` is what stands there now (anything), ``now`` an RFC 3339 time.
     """
-    before = _by_type(present)
+    before = by_type(present)
     result = []
     for condition in sorted(conditions, key=lambda c: c.type):
         old = before.get(condition.type, {})
@@ -73,7 +73,7 @@ def differ(conditions: Sequence[Condition], present: Any) -> bool:
     """Whether ``present`` says something else than ``conditions``, times aside."""
     if not isinstance(present, list) or len(present) != len(conditions):
         return True
-    before = _by_type(present)
+    before = by_type(present)
     for condition in conditions:
         old = before.get(condition.type)
         if old is None or {k: v for k, v in old.items() if k != "lastTransitionTime"} != _plain(condition):
@@ -90,7 +90,8 @@ def _plain(condition: Condition) -> dict[str, Any]:
     return plain
 
 
-def _by_type(present: Any) -> dict[str, dict[str, Any]]:
+def by_type(present: Any) -> dict[str, dict[str, Any]]:
+    """The conditions in a status, whatever else stands there."""
     if not isinstance(present, list):
         return {}
     return {c["type"]: c for c in present if isinstance(c, dict) and isinstance(c.get("type"), str)}

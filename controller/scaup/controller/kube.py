@@ -207,7 +207,8 @@ def _change(path: str, line: bytes) -> dict[str, Any]:
         raise ApiUnreachableError(msg) from error
     if kind == "ERROR":
         msg = f"watch of {path}: {value.get('message', 'ended with an error')}"
-        raise ApiRefusedError(msg, status=int(value.get("code") or 500))
+        code = value.get("code")
+        raise ApiRefusedError(msg, status=code if isinstance(code, int) else 500)
     return cast("dict[str, Any]", change)
 
 

@@ -95,7 +95,7 @@ class Collection:
             self._well()
             async for change in changes:
                 value = change["object"]
-                self._version = str(value["metadata"].get("resourceVersion", self._version))
+                self._version = str(value.get("metadata", {}).get("resourceVersion", self._version))
                 if change["type"] != "BOOKMARK":
                     self._apply(change["type"] == "DELETED", value)
 
@@ -245,6 +245,7 @@ def _addressable(value: dict[str, Any]) -> dict[str, Any]:
     status = value.get("status")
     status = status if isinstance(status, dict) else {}
     conditions = status.get("conditions")
-    ready = [c for c in conditions if isinstance(c, dict) and c.get("type") == "Ready"] if conditions else []
+    listed = conditions if isinstance(conditions, list) else []
+    ready = [c for c in listed if isinstance(c, dict) and c.get("type") == "Ready"]
     kept = {key: status[key] for key in ("address", "addresses", "observedGeneration") if key in status}
     return {"metadata": metadata, "status": kept | ({"conditions": ready} if ready else {})}

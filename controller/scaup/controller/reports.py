@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from scaup.controller.conditions import Condition, differ, false, ready, true, written
+from scaup.controller.conditions import Condition, by_type, differ, false, ready, true, written
 from scaup.controller.plan import BrokerPlan, SinkPlan, TriggerPlan
 
 _OIDC: Final = ("OIDCIdentityCreated", "OIDCDisabled")
@@ -94,9 +94,9 @@ def is_said_by_another(report: Report, status: Any) -> bool:
     """
     if report.ready.reason != "BrokerDoesNotExist" or not isinstance(status, dict):
         return False
-    found = {c.get("type"): c.get("reason") for c in status.get("conditions") or () if isinstance(c, dict)}
+    found = {name: c.get("reason") for name, c in by_type(status.get("conditions")).items()}
     is_current = status.get("observedGeneration") == report.generation
-    return is_current and found.get("Ready") == report.ready.reason and found.get(_OIDC[0]) != _OIDC[1]
+    return bool(is_current and found.get("Ready") == report.ready.reason and found.get(_OIDC[0]) != _OIDC[1])
 
 
 def _broker_ready(plan: TriggerPlan, broker: Report | None) -> Condition:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from scaup.controller.conditions import Condition, false, true, unknown
+from scaup.controller.conditions import Condition, by_type, false, true, unknown
 from scaup.controller.plan import BrokerPlan, Plan, TriggerPlan
 from scaup.controller.readiness import PROVISIONING, Fleet, Judge
 from scaup.controller.reports import Report, broker_report, trigger_report
@@ -119,9 +119,7 @@ def said_ready(status: Any, generation: int) -> bool:
     """Whether a status says that its object is Ready in this generation."""
     if not isinstance(status, dict) or status.get("observedGeneration") != generation:
         return False
-    conditions = status.get("conditions")
-    found = (c for c in conditions if isinstance(c, dict)) if isinstance(conditions, list) else iter(())
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in found)
+    return by_type(status.get("conditions")).get("Ready", {}).get("status") == "True"
 
 
 def _subscription(trigger: TriggerPlan, stored: Stored, judge: Judge, token: Token, *, is_settled: bool) -> Condition:

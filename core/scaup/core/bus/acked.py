@@ -12,9 +12,9 @@ from typing import Final
 
 import nats.errors
 import orjson
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from scaup.core.bus.client import QuickClient
 from scaup.core.model.errors import BusRequestError, BusUnavailableError, EventTooLargeError, LogFullError
 
 ACK_TIMEOUT_S: Final = 5.0
@@ -38,7 +38,7 @@ class Stored:
 class AckedPublisher:
     """Publishes to streams and waits for the word that it is stored."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: QuickClient) -> None:
         self._client = client
         self._prefix = ""
         self._next = 0
@@ -78,7 +78,7 @@ class AckedPublisher:
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
         try:
-            await client.publish(subject, data, self._prefix + token, headers)
+            await client.send(subject, self._prefix + token, data, headers)
             return _read(await future)
         except nats.errors.Error as error:
             msg = f"NATS did not take the message: {error}"

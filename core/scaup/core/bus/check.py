@@ -47,13 +47,14 @@ async def problems(access: BusAccess, *, within_s: float = _WITHIN_S) -> list[st
                 connect_timeout=2,
                 error_cb=note,
             )
+        return await _look(client, within_s)
     except (TimeoutError, OSError, ValueError, nats.errors.Error) as error:
         return [f"NATS at {without_secret(access.url)} cannot be reached: {why or _in_words(error)}"]
-    try:
-        return await _look(client, within_s)
     finally:
         with suppress(Exception):
             await client.close()
+        if transport := client._transport:  # noqa: SLF001 - a refused connection is left open by the client
+            transport.close()  # type: ignore[no-untyped-call]
 
 
 def without_secret(url: str) -> str:

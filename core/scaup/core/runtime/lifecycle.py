@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -76,6 +77,9 @@ def main(
         sys.stderr.write(f"scaup {role}: {error}\n")
         raise SystemExit(2) from None
     logs.configure(role, service(settings).log_level)
+    # What is loaded by now stays; events come and go by the thousand and hold no cycles worth looking for so often.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         status = runner.run(_live(role, run, settings, service(settings).drain_s))
     sys.stderr.flush()
