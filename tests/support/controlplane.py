@@ -21,7 +21,7 @@ from scaup.controller.app import Controller
 from scaup.controller.kube import Api, ApiRefusedError
 from scaup.core.bus.connection import Bus, BusAccess, connect
 from scaup.core.runtime.definitions import Definitions
-from scaup.core.runtime.replicas import report
+from scaup.core.runtime.replicas import leave, report
 from tests.support.waiting import eventually
 
 EVENTING = "/apis/eventing.knative.dev/v1"
@@ -186,17 +186,17 @@ def condition_of(value: dict[str, Any] | None, name: str) -> dict[str, Any]:
 async def replica(bus: Bus, role: str, name: str = "one") -> AsyncIterator[Definitions]:
     """A replica of the data plane that follows the definitions and reports, and does nothing else."""
     definitions = Definitions()
-    stopping = asyncio.Event()
-    following = asyncio.create_task(definitions.follow(bus))
-    reporting = asyncio.create_task(report(bus, role, name, definitions, stopping))
+    tasks = [
+        asyncio.create_task(definitions.follow(bus)),
+        asyncio.create_task(report(bus, role, name, definitions)),
+    ]
     try:
         yield definitions
     finally:
-        stopping.set()
-        if not definitions.is_loaded:
-            reporting.cancel()
-        following.cancel()
-        await asyncio.gather(reporting, following, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await leave(bus, role, name)
 
 
 @asynccontextmanager

@@ -47,7 +47,7 @@ class NatsServer:
         self.port = int(json.loads(ports.read_text())["nats"][0].rsplit(":", 1)[1])
 
     def kill(self) -> None:
-        """kill -9, as a crash would."""
+        """Kill -9, as a crash would."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()

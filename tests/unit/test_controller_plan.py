@@ -14,7 +14,7 @@ from scaup.controller.checks import check_trigger
 from scaup.controller.plan import Plan, Planner, TriggerPlan
 from scaup.controller.resolve import Absent, Found, NotKnownYet, Ref
 from scaup.controller.wanted import Wanted
-from scaup.core.model.definitions import AddressBookEntry, Delivery, Destination, to_json, trigger_from_json
+from scaup.core.model.definitions import Delivery, Destination, to_json, trigger_from_json
 
 CLASS = {"eventing.knative.dev/broker.class": "Scaup"}
 DUCK = {"apiVersion": "example.com/v1", "kind": "Duck", "name": "d"}
@@ -296,11 +296,22 @@ def test_a_broker_that_is_stored_keeps_its_definition_and_triggers_while_it_is_m
 
 def test_an_address_that_is_not_known_yet_stays_what_it_was() -> None:
     plan = planned([broker()], [trigger(spec={"subscriber": {"ref": DUCK}})], d=NotKnownYet())
+    assert plan.addresses == {DUCK_KEY: None}
     values, keep = Wanted().of(plan, lambda _: True, lambda _: True)
     assert DUCK_KEY in keep
-    assert DUCK_KEY not in values
-    assert plan.addresses == {DUCK_KEY: None}
-    assert AddressBookEntry() not in plan.addresses.values()
+    assert values.keys() == {"broker.broker-b", "trigger.trigger-t"}
+
+
+def test_a_trigger_is_not_let_go_before_its_address_is_known_or_known_to_be_missing() -> None:
+    spec = {"subscriber": {"ref": DUCK}}
+    values, keep = Wanted().of(
+        planned([broker()], [trigger(spec=spec)], d=NotKnownYet()), lambda _: True, lambda _: False
+    )
+    assert "trigger.trigger-t" in keep
+    assert values.keys() == {"broker.broker-b"}
+    values, _ = Wanted().of(planned([broker()], [trigger(spec=spec)]), lambda _: True, lambda _: False)
+    assert "trigger.trigger-t" in values
+    assert orjson.loads(values[DUCK_KEY]) == {"addresses": [], "reason": "there is no such object"}
 
 
 _WORDS = """broker brokerRef filter filters subscriber delivery attributes ref uri apiVersion kind name namespace

@@ -238,12 +238,13 @@ def test_two_controllers_do_not_quarrel_about_a_trigger_without_broker() -> None
     assert not is_said_by_another(reports(Truth(""), fleet(), stored())["t"], theirs)
 
 
+_WORDS = ["address", "addresses", "conditions", "type", "status", "reason", "observedGeneration", "url", "x"]
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=6),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["address", "addresses", "conditions", "type", "status", "reason", "observedGeneration", "url", "x"]),
+            st.sampled_from(_WORDS),
             inner,
             max_size=4,
         )

@@ -16,6 +16,7 @@ from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import orjson
+import yaml
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
@@ -26,6 +27,8 @@ from scaup.core.model.errors import ScaupError, SettingsError
 REQUEST_TIMEOUT_S: Final = 15.0
 WATCH_S: Final = 290
 """A watch is ended by the server after so long; the next goes on where it ended."""
+_SILENCE_S: Final = WATCH_S + 30.0
+"""A watch that has been silent for longer has been forgotten by its server, for it should have ended."""
 _CONNECT_S: Final = 5.0
 _DEAD_AFTER: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPALIVE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A watch may be silent for minutes; these find out that its peer is gone, in 30 s."""
@@ -116,7 +119,7 @@ class Api:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": WATCH_S,
         }
-        timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=WATCH_S + 30)
+        timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_SILENCE_S)
         response = await self._send("GET", path, query, None, timeout)
         try:
             yield _changes(path, response)
@@ -152,7 +155,7 @@ async def connect(kubeconfig: str | None) -> AsyncIterator[Api]:
             await load_kube_config(config_file=kubeconfig, client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             await _load_found(configuration)
-    except (ConfigException, OSError, ValueError, KeyError, TypeError) as error:
+    except (ConfigException, OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         where = kubeconfig or "neither in a cluster nor in ~/.kube/config"
         msg = f"SCAUP_KUBECONFIG = {where!r}: no usable Kubernetes API: {error}"
         raise SettingsError(msg, hint="name a kubeconfig file in SCAUP_KUBECONFIG") from error

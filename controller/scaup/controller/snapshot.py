@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
@@ -26,7 +27,10 @@ _PUT_ORDER: Final = ("address/", "broker.", "trigger.")
 _IN_FLIGHT: Final = 256
 _ENSURE_EVERY_S: Final = 5.0
 _MARKS_KEPT: Final = 1_000
-"""Marks of deletion are kept for replicas that were away; but not all of them for ever."""
+_MARK_KEPT_S: Final = 600.0
+"""Marks of deletion tell watchers what is gone, so none goes before everybody has had the time to see it. Older ones
+go when there are many: who has been away for so long loads the whole bucket, and the counts say that it is whole."""
+_FORGET_AT_ONCE: Final = 100
 
 
 class Snapshot:
@@ -41,7 +45,9 @@ class Snapshot:
         self._bus = bus
         self._changed = changed
         self._entries: dict[str, Entry] = {}
+        self._marked_at: dict[str, float] = {}
         self._missing = asyncio.Event()
+        self._made_anew = asyncio.Event()
         self.created = ""
         self.is_loaded = False
         self.found_at = 0
@@ -50,8 +56,11 @@ class Snapshot:
         """Keep the mirror, and the bucket in being. Never ends."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_in_being(), name="definitions-ensure")
-            async for change in self._bucket.watch():
-                self._apply(change)
+            while True:
+                watching = tasks.create_task(self._watch(), name="definitions-watch")
+                await self._made_anew.wait()
+                self._made_anew.clear()
+                watching.cancel()
 
     def revision(self, key: str) -> int | None:
         """The revision at which the present value of ``key`` was written; None where it has none."""
@@ -115,11 +124,16 @@ class Snapshot:
         self._store(Entry(COMPLETE_KEY, value, await self._bucket.put(COMPLETE_KEY, value)))
 
     async def _forget_marks(self) -> None:
-        marks = sorted((e for e in self._entries.values() if e.value is None), key=lambda e: e.revision)
-        if len(marks) > _MARKS_KEPT:
-            for entry in marks[: len(marks) // 2]:
-                await self._bucket.purge(entry.key)
-                self._entries.pop(entry.key, None)
+        if len(self._marked_at) <= _MARKS_KEPT:
+            return
+        oldest = asyncio.get_running_loop().time() - _MARK_KEPT_S
+        old = [key for key, marked_at in self._marked_at.items() if marked_at <= oldest]
+        await self._all(self._forget(self._entries[key]) for key in old[:_FORGET_AT_ONCE])
+
+    async def _forget(self, mark: Entry) -> None:
+        await self._bucket.purge(mark.key, through=mark.revision)
+        if self._entries.get(mark.key) == mark:
+            del self._entries[mark.key], self._marked_at[mark.key]
 
     async def _all(self, writes: Iterable[Coroutine[Any, Any, None]]) -> None:
         """Run all writes, so many at a time, and raise what one of them ended with after all have ended."""
@@ -147,6 +161,8 @@ class Snapshot:
         # A write that was acknowledged while the bucket was being read may be newer than what was read.
         newer = {k: e for k, e in self._entries.items() if e.revision > change.revision}
         self._entries = change.entries | newer
+        now, marked_at = asyncio.get_running_loop().time(), self._marked_at
+        self._marked_at = {k: marked_at.get(k, now) for k, e in self._entries.items() if e.value is None}
         self.created, self.is_loaded = change.created, True
         return True
 
@@ -156,21 +172,34 @@ class Snapshot:
         if present is not None and present.revision >= entry.revision:
             return False
         self._entries[entry.key] = entry
+        if entry.value is None:
+            self._marked_at[entry.key] = asyncio.get_running_loop().time()
+        else:
+            self._marked_at.pop(entry.key, None)
         return True
 
+    async def _watch(self) -> None:
+        async for change in self._bucket.watch():
+            self._apply(change)
+
     async def _keep_in_being(self) -> None:
-        """Make the bucket where it is missing: at start, at once after a refused write, and every few seconds."""
+        """Make the bucket where it is missing: at start, at once after a refused write, and every few seconds.
+
+        A watch notices only by a long silence that its bucket is another one, so it is begun anew then.
+        """
         while True:
             self._missing.clear()
             try:
                 await self._bucket.ensure(description="the controller's snapshot for the data plane")
+                created = (await self._bus.api(f"STREAM.INFO.{self._bucket.stream}"))["created"]
             except BusError as error:
                 log.debug("definitions.ensure_waits", why=str(error))
                 await asyncio.sleep(_ENSURE_EVERY_S / 20)
                 continue
-            try:
+            if self.is_loaded and created != self.created:
+                self.is_loaded = False
+                self._made_anew.set()
+            with suppress(TimeoutError):
                 async with asyncio.timeout(_ENSURE_EVERY_S):
                     await self._missing.wait()
-                await asyncio.sleep(_ENSURE_EVERY_S / 20)
-            except TimeoutError:
-                pass
+                    await asyncio.sleep(_ENSURE_EVERY_S / 20)

@@ -98,6 +98,7 @@ class StatusWriter:
             await self._api.patch_status(known.path, uid, report.merge_patch(status, now))
         except ApiError as error:
             if isinstance(error, ApiRefusedError) and error.status == 404:
+                log.info("status.no_such_object", object=known.path, why=str(error))
                 known.wanted = None  # it is gone; the watch will say so
                 return 0.0
             if str(error) != known.last_failure:

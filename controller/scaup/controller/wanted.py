@@ -37,7 +37,8 @@ class Wanted:
             else:
                 keep.add(broker.key)
         for trigger in plan.triggers.values():
-            if trigger.keep:
+            # With an address that is not known yet its events would fail: a moment later they will not.
+            if trigger.keep or any(plan.addresses[a] is None and not is_stored(a) for a in trigger.address_keys):
                 keep.add(trigger.key)
             elif trigger.definition is not None:
                 owner = broker_key(trigger.definition.broker)

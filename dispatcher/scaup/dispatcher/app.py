@@ -90,7 +90,7 @@ class Dispatcher:
             task.cancel()
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline_s
-        while loop.time() < end and any(not worker.is_idle for worker, _ in self._workers.values()):
+        while loop.time() < end and any(not worker.is_idle for worker, _ in self._workers.values()):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         for worker, _ in self._workers.values():
             await worker.hand_back()

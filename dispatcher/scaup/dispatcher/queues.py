@@ -46,8 +46,7 @@ class LaneQueue:
         self._is_gone = asyncio.Event()
         self._puller = Puller(
             tools.bus,
-            self._stream,
-            names.lane_consumer(lane),
+            (self._stream, names.lane_consumer(lane)),
             room=self._room,
             received=self._receive,
             batch=64,

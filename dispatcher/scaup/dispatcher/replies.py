@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 async def store_reply(bus: Bus, delivery: Delivery, outcome: Replied) -> bool:
-    """Append the reply; False where its hops are used up and it goes no further. Raises BusError, EventTooLargeError."""
+    """Append the reply; False where its hops are used up. Raises BusError, EventTooLargeError."""
     hops = next_hops(delivery.outgoing.hops)
     if hops <= 0:
         log.warning("replies.hop_limit", trigger=delivery.lane.trigger, event_id=outcome.reply.id)

@@ -257,7 +257,8 @@ class Target:
             self._progress_at = now
         else:
             self.breaker.failed(now)
-        if isinstance(outcome, NoAnswer) or (isinstance(outcome, Refused) and outcome.status in {429, 503}) or now - started > _STALLED_S:
+        overloaded = isinstance(outcome, Refused) and outcome.status in {429, 503}
+        if isinstance(outcome, NoAnswer) or overloaded or now - started > _STALLED_S:
             self.limit.hurt(now)
         elif alive:
             self.limit.succeeded(was_full=self.running >= self.limit.current)

@@ -53,8 +53,7 @@ class BrokerWorker:
         self._is_starved = False
         self._puller = Puller(
             tools.bus,
-            names.log_stream(broker),
-            names.DISPATCH_CONSUMER,
+            (names.log_stream(broker), names.DISPATCH_CONSUMER),
             room=self._room,
             received=self._receive,
             batch=BATCH,

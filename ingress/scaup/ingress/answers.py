@@ -71,7 +71,7 @@ HANDSHAKE: Final = Answer(
 
 
 def answer(error: errors.ScaupError) -> Answer:
-    """The answer for an error: a JSON problem (RFC 9457) and, where trying again makes sense, Retry-After in seconds."""
+    """The answer for an error: a JSON problem (RFC 9457) and, where it makes sense, Retry-After in seconds."""
     row = next(ROWS[kind] for kind in type(error).__mro__ if kind in ROWS)
     problem = {"title": type(error).code, "status": row.status, "detail": str(error)}
     if error.hint:

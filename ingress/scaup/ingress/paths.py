@@ -9,7 +9,7 @@ _HINT = "POST to /{namespace}/{broker}; a Broker's status.address.url is that ad
 
 
 def broker_of(path: str) -> tuple[str, str]:
-    """``(namespace, name)`` of a path; one trailing slash is ignored. BadPathError otherwise, RootPathError for ``/``."""
+    """``(namespace, name)`` of a path; one trailing slash is ignored. Else BadPathError, RootPathError for ``/``."""
     parts = path.split("/")
     if len(parts) == 4 and not parts[3]:
         parts.pop()

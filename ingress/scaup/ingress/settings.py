@@ -18,7 +18,7 @@ class IngressSettings:
     max_body_bytes: int = setting(
         "SCAUP_INGRESS_MAX_BODY_BYTES",
         1 << 20,
-        "Largest request body, in bytes; more is answered 413. Never above what the bus takes, less 64 KiB for attributes.",
+        "Largest request body in bytes; more is answered 413. Never above what the bus takes, less 64 KiB.",
     )
     body_timeout_s: float = setting(
         "SCAUP_INGRESS_BODY_TIMEOUT_SECONDS", 10.0, "Seconds a sender has for its body; then 408."

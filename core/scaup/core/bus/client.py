@@ -37,7 +37,8 @@ class QuickClient(Client):
 
     async def send_many(self, posts: list[tuple[str, bytes]]) -> None:
         """Publish many small things at once, without replies."""
-        await self._put(b"".join([b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(data), data) for subject, data in posts]))
+        lines = [b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(data), data) for subject, data in posts]
+        await self._put(b"".join(lines))
 
     async def _put(self, command: bytes) -> None:
         if self.is_closed:

@@ -1,4 +1,4 @@
-"""The connection to NATS: connect, JetStream requests, and the fate of the process when the connection is gone for good.
+"""The connection to NATS: connect, JetStream requests, and what happens when the connection is gone for good.
 
 Must not know what is stored: streams and their meaning are in ``topology`` and its neighbours.
 """
@@ -72,7 +72,7 @@ class Bus:
         raise BusUnavailableError(msg, hint="look at the log of the NATS server for the reason")
 
     def on_change(self, watcher: Callable[[bool], None]) -> Callable[[], None]:
-        """Call ``watcher(is_connected)`` after each loss and return of the connection; gives back the way to stop it."""
+        """Call ``watcher(is_connected)`` after each loss and return of the connection; gives back how to stop."""
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 

@@ -36,15 +36,15 @@ class _Request:
 class Puller:
     """Pulls one consumer for as long as ``run`` runs.
 
-    ``room()`` says how many messages may come (0: none now; call ``wake`` when that changes); ``received`` gets each
+    ``consumer`` names stream and durable. ``room()`` says how many messages may come (0: none now; call ``wake`` when
+    that changes); ``received`` gets each
     message, in order, and must not block. ``gone`` is called when the consumer or its stream is not there.
     """
 
     def __init__(
         self,
         bus: Bus,
-        stream: str,
-        consumer: str,
+        consumer: tuple[str, str],
         *,
         room: Callable[[], int],
         received: Callable[[Msg], None],
@@ -52,7 +52,7 @@ class Puller:
         gone: Callable[[], None] = lambda: None,
     ) -> None:
         self._bus = bus
-        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{consumer[0]}.{consumer[1]}"
         self._room = room
         self._received = received
         self._batch = batch

@@ -23,8 +23,8 @@ _TIME: Final = re.compile(
     r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?"
     r"([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)"
 )
-_TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_MEDIA_TYPE: Final = re.compile(rf'{_TOKEN}/{_TOKEN}(\s*;\s*({_TOKEN}=({_TOKEN}|"([^"\\]|\\.)*"))?)*\s*')
+_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_MEDIA_TYPE: Final = re.compile(rf'{_WORD}/{_WORD}(\s*;\s*({_WORD}=({_WORD}|"([^"\\]|\\.)*"))?)*\s*')
 _ABSOLUTE_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+", re.DOTALL)
 
 _DOCS: Final = "https://github.com/cloudevents/spec"

@@ -1,4 +1,4 @@
-"""Events over HTTP (CloudEvents HTTP binding 1.0): which mode a request is in, reading each, writing binary and structured.
+"""Events over HTTP (CloudEvents HTTP binding 1.0): the mode of a request, reading each, writing two.
 
 The content type alone decides the mode (HTTP binding 3): ``application/cloudevents-batch`` is a batch,
 ``application/cloudevents`` structured, all else, or none, binary.

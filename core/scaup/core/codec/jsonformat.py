@@ -88,7 +88,7 @@ def decode_batch(body: bytes) -> list[Event]:
 
 
 def encode(event: Event) -> bytes:
-    """An event as a compact JSON object. Data that is JSON stands in ``data``, text too, the rest in ``data_base64``."""
+    """An event as a compact JSON object. JSON and text stand in ``data``, all else in ``data_base64``."""
     members = orjson.dumps(event.attributes)
     data = event.data
     if not data:

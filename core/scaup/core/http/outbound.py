@@ -204,7 +204,8 @@ class _Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             raise _StaleError
-        self._waiting = future = loop.create_future()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting = future
         self._answer = Answer()
         self._limit = limit
         self._heard = False

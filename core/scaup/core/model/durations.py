@@ -1,4 +1,4 @@
-"""ISO 8601 durations, as ``spec.delivery`` and our annotations write them. Exact, and strict where the reference is not."""
+"""ISO 8601 durations, as ``spec.delivery`` and our annotations write them. Exact and strict."""
 
 from __future__ import annotations
 

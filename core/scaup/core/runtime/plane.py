@@ -15,7 +15,7 @@ from scaup.core.http.server import HttpServer, bind
 from scaup.core.runtime.definitions import Definitions
 from scaup.core.runtime.lifecycle import Life
 from scaup.core.runtime.observe import metrics_app, watch_bus
-from scaup.core.runtime.replicas import report
+from scaup.core.runtime.replicas import leave, report
 from scaup.core.runtime.settings import BusSettings, Listen, ServiceSettings
 
 
@@ -65,16 +65,11 @@ async def data_plane(
             life.health.add("definitions", plane.definitions.why_not_ready)
             plane.watch(plane.definitions.follow(bus), "definitions")
             plane.watch(bus.until_closed(), "bus")
-            reporting = tasks.create_task(
-                report(bus, role, plane.replica, plane.definitions, life.stopping), name="report"
-            )
+            plane.watch(report(bus, role, plane.replica, plane.definitions), "report")
             try:
                 yield plane
             finally:
                 plane.end()
-                if life.stopping.is_set():
-                    await reporting
-                else:
-                    reporting.cancel()
+                await leave(bus, role, plane.replica)
         observing.stop()
         await observed

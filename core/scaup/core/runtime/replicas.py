@@ -42,15 +42,14 @@ class Replica:
         return self.key.partition(".")[0]
 
 
-async def report(bus: Bus, role: str, replica: str, definitions: Definitions, stopping: asyncio.Event) -> None:
-    """Report this replica's revision every 2 s and soon after each change, and that it leaves when it stops."""
+async def report(bus: Bus, role: str, replica: str, definitions: Definitions) -> None:
+    """Report this replica's revision every 2 s and soon after each change. Never ends."""
     bucket = Bucket(bus, REPLICAS_BUCKET)
     key = replica_key(role, replica)
     changed = asyncio.Event()
     definitions.on_change(lambda _keys: changed.set())
     await definitions.loaded.wait()
-    leaving = asyncio.create_task(_set_after(stopping, changed), name="report-leaving")
-    while not stopping.is_set():
+    while True:
         changed.clear()
         value = dumps({"revision": definitions.revision, "created": definitions.created})
         with suppress(BusError):
@@ -60,14 +59,12 @@ async def report(bus: Bus, role: str, replica: str, definitions: Definitions, st
             async with asyncio.timeout(HEARTBEAT_S):
                 await changed.wait()
                 await asyncio.sleep(_GATHER_S)  # one report for a burst of changes
-    leaving.cancel()
+
+
+async def leave(bus: Bus, role: str, replica: str) -> None:
+    """Say that this replica is gone, so that nobody has to wait to find out."""
     with suppress(BusError):
-        await bucket.delete(key)
-
-
-async def _set_after(first: asyncio.Event, then: asyncio.Event) -> None:
-    await first.wait()
-    then.set()
+        await Bucket(bus, REPLICAS_BUCKET).delete(replica_key(role, replica))
 
 
 class Roster:

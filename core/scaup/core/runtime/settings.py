@@ -57,7 +57,7 @@ class Listen:
 
 
 def setting(variable: str, default: Any, doc: str) -> Any:
-    """A field that is read from ``variable``; ``doc`` says the unit, what it does, and why the default is what it is."""
+    """A field that is read from ``variable``; ``doc`` says the unit, what it does, and why it is so."""
     return dataclasses.field(default=default, metadata={"variable": variable, "doc": doc})
 
 
@@ -68,7 +68,9 @@ class BusSettings:
     url: str = setting("SCAUP_NATS_URL", "nats://127.0.0.1:4222", "NATS servers, separated by commas.")
     creds: str | None = setting("SCAUP_NATS_CREDS", None, "File with NATS credentials (JWT and seed).")
     ca: str | None = setting("SCAUP_NATS_CA", None, "File with the CA that signed the servers' certificates.")
-    token: Secret | None = setting("SCAUP_NATS_TOKEN", None, "The server's token, where it asks for one.")
+    token: Secret | None = setting(  # noqa: RUF009 - a field like the others: ruff takes a name with "token" for a call
+        "SCAUP_NATS_TOKEN", None, "The server's token, where it asks for one."
+    )
 
     def access(self) -> BusAccess:
         """The same for the bus."""

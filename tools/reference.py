@@ -1,0 +1,103 @@
+"""Writes docs/reference/ from the code: settings, metrics, commands. ``--check`` only says what is stale (exit 1)."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import typer.main
+from prometheus_client import REGISTRY
+from typer.core import TyperGroup
+
+from scaup.core.runtime.settings import describe
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ROOT / "docs" / "reference"
+SERVICES = {
+    "ingress": ("scaup.ingress.settings", "IngressSettings"),
+    "filter": ("scaup.filter.settings", "FilterSettings"),
+    "dispatcher": ("scaup.dispatcher.settings", "DispatcherSettings"),
+    "controller": ("scaup.controller.settings", "ControllerSettings"),
+    "apiserver": ("scaup.apiserver.settings", "ApiServerSettings"),
+}
+MODULES_WITH_METRICS = (
+    "scaup.core.runtime.observe",
+    "scaup.ingress.metrics",
+    "scaup.filter.worker",
+    "scaup.dispatcher.metrics",
+    "scaup.controller.metrics",
+    "scaup.apiserver.metrics",
+)
+MADE = "<!-- Made by tools/reference.py from the code. Do not edit. -->\n"
+
+
+def settings_page() -> str:
+    """Every variable of every service: default and meaning."""
+    lines = [MADE, "# Settings", "", "Read once at start. An unknown `SCAUP_*` variable is refused.", ""]
+    for service, (module, name) in SERVICES.items():
+        lines += [f"## {service}", "", "| variable | default | meaning |", "|---|---|---|"]
+        for variable, default, meaning in describe(getattr(importlib.import_module(module), name)):
+            shown = "" if default in {None, ""} else f"`{default}`"
+            lines.append(f"| `{variable}` | {shown} | {meaning} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def metrics_page() -> str:
+    """Every metric: name, type, labels, meaning."""
+    for module in MODULES_WITH_METRICS:
+        importlib.import_module(module)
+    lines = [MADE, "# Metrics", "", "In Prometheus text on each service's metrics port. Names are public API.", ""]
+    lines += ["| name | type | labels | meaning |", "|---|---|---|---|"]
+    collectors = {id(c): c for c in REGISTRY._names_to_collectors.values()}  # noqa: SLF001 - no public listing exists
+    rows = []
+    for collector in collectors.values():
+        name = getattr(collector, "_name", "")
+        if not name.startswith("scaup_"):
+            continue
+        kind = type(collector).__name__.lower()
+        labels = ", ".join(f"`{label}`" for label in getattr(collector, "_labelnames", ()))
+        full = f"{name}_total" if kind == "counter" else name
+        rows.append(f"| `{full}` | {kind} | {labels} | {getattr(collector, '_documentation', '')} |")
+    return "\n".join([*lines, *sorted(rows), ""])
+
+
+def cli_page() -> str:
+    """Every command with its options."""
+    app = importlib.import_module("scaup.cli.app").app
+    group = typer.main.get_command(app)
+    lines = [MADE, "# Commands", ""]
+    assert isinstance(group, TyperGroup)  # noqa: S101 - what typer makes of an app with commands
+    for name, command in group.commands.items():
+        inner = command.commands.items() if isinstance(command, TyperGroup) else ()
+        for path, leaf in [(f"{name} {sub}", it) for sub, it in inner] or [(name, command)]:
+            names = [(p.name or "").upper() for p in leaf.params if p.param_type_name == "argument"]
+            arguments = " ".join(names)
+            lines += [f"## scaup {path} {arguments}".rstrip(), "", (leaf.help or "").strip(), ""]
+            options = [p for p in leaf.params if p.param_type_name == "option"]
+            if options:
+                lines += ["| option | meaning |", "|---|---|"]
+                lines += [f"| `{', '.join(p.opts)}` | {getattr(p, 'help', None) or ''} |" for p in options]
+                lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Write the pages, or with ``--check`` compare them."""
+    stale = []
+    PAGES.mkdir(parents=True, exist_ok=True)
+    for name, made in (("settings.md", settings_page()), ("metrics.md", metrics_page()), ("cli.md", cli_page())):
+        page = PAGES / name
+        if not page.exists() or page.read_text(encoding="utf-8") != made:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                page.write_text(made, encoding="utf-8")
+    if stale and "--check" in sys.argv:
+        print(f"stale: {', '.join(stale)}; run: python tools/reference.py")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
