@@ -371,3 +371,16 @@ async def test_a_refusal_carries_its_status(tmp_path: Path) -> None:
         with pytest.raises(ApiRefusedError) as caught:
             await api.list(DUCKS)
         assert caught.value.status == 503
+
+
+async def test_without_any_api_in_sight_the_setting_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(SettingsError, match="neither in a cluster nor in"):
+        async with kube.connect(None):
+            pass
+    config = tmp_path / ".kube"
+    config.mkdir()
+    kubeconfig(config, "http://127.0.0.1:1")
+    async with kube.connect(None) as api:
+        assert api.host == "http://127.0.0.1:1"

@@ -33,7 +33,6 @@ _CONNECT_S: Final = 5.0
 _DEAD_AFTER: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPALIVE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A watch may be silent for minutes; these find out that its peer is gone, in 30 s."""
 _PAGE: Final = 500
-_USERS_OWN: Final = str(Path("~/.kube/config").expanduser())
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 
@@ -174,7 +173,14 @@ async def _load_found(configuration: Configuration) -> None:
     try:
         load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except ConfigException:
-        await load_kube_config(config_file=_USERS_OWN, client_configuration=configuration)  # type: ignore[no-untyped-call]
+        await load_kube_config(config_file=_users_own(), client_configuration=configuration)  # type: ignore[no-untyped-call]
+
+
+def _users_own() -> str:
+    try:
+        return str(Path("~/.kube/config").expanduser())
+    except RuntimeError as error:  # a container's user often has no home
+        raise ConfigException(str(error)) from error
 
 
 def _socket(info: Any) -> socket.socket:

@@ -143,6 +143,9 @@ class Dispatcher:
 
     async def _rounds(self) -> None:
         while True:
+            if any(task.done() for _, task in self._workers.values()):
+                msg = "the worker of a broker broke down; its entries go to other dispatchers"
+                raise RuntimeError(msg)
             for broker in list(self._plane.definitions.brokers.values()):
                 try:
                     await self._round_of(broker)

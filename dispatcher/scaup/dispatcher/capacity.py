@@ -30,7 +30,7 @@ class Capacity:
     """Entries let go of since the last sample."""
     lag_s: float = 0.0
     """How late the event loop is, on average over the last quarter of a second or so."""
-    _pace: float = 2.0 * BATCH
+    _pace: float = float(BATCH)
     _wakers: list[Callable[[], None]] = field(default_factory=list)
 
     @property
@@ -69,7 +69,7 @@ class Capacity:
             self.lag_s += _WEIGHT * (elapsed - _SAMPLE_S - self.lag_s)
             rate = self.finished / elapsed
             self.finished = 0
-            self._pace = max(self._pace + _WEIGHT * (rate * _HOLD_S - self._pace), 2.0 * BATCH)
+            self._pace = max(self._pace + _WEIGHT * (rate * _HOLD_S - self._pace), float(BATCH))
             if self.free > 0:
                 for wake in self._wakers:
                     wake()

@@ -34,6 +34,8 @@ class Delivery:
     parking: asyncio.Task[None] | None = None
     is_withdrawn: bool = False
     """Taken from the waiting room: its worker must pass it over."""
+    is_judged: bool = False
+    """Its attempt is over and its consequence is being stored."""
     is_over: bool = False
     """Released or abandoned."""
 

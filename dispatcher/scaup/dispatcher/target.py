@@ -200,6 +200,7 @@ class Target:
 
     async def _conclude(self, delivery: Delivery, trigger: TriggerDefinition, outcome: Outcome, url: str) -> None:
         """Store the consequence of an attempt and let the event go."""
+        delivery.is_judged = True
         facts = delivery.facts
         verdict = judge(outcome, trigger.delivery, facts.attempts + 1)
         if delivery.parking is not None:

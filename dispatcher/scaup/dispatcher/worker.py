@@ -223,12 +223,15 @@ class BrokerWorker:
                 if entry.arrived_at > oldest:
                     break
                 for delivery in entry.deliveries:
-                    if not delivery.is_over and delivery.parking is None and not delivery.is_withdrawn:
+                    if not (delivery.is_over or delivery.is_withdrawn or delivery.is_judged or delivery.parking):
                         self._move_aside(delivery)
 
     def _move_aside(self, delivery: Delivery) -> None:
         if not delivery.started_at:
             target = self._targets[delivery.lane]
+            if self._capacity.is_busy and not target.is_backed_up:
+                return  # it is the machine that is slow: a second write would make it slower
+            delivery.is_withdrawn = True  # at once: its worker could be taking it
             self._tools.start(target.park_waiting(delivery, "slow"), "parking")
         else:
             delivery.parking = self._tools.start(self._park_running(delivery), "parking")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httptools
 
@@ -22,6 +22,7 @@ _IDLE_S: Final = 20.0
 _SWEEP_S: Final = 5.0
 _MAX_IDLE: Final = 256
 _MAX_HEADERS_BYTES: Final = 128 << 10
+_CHUNK_OVERHEAD: Final = 8
 _MAX_ORIGINS: Final = 10_000
 
 
@@ -54,7 +55,7 @@ class Origin:
             raise ValueError(msg)
         head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\n"
         if parts.username is not None:
-            pair = f"{parts.username}:{parts.password or ''}".encode()
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
             head += f"Authorization: Basic {base64.b64encode(pair).decode()}\r\n"
         is_tls = parts.scheme == "https"
         return cls(parts.hostname, parts.port or (443 if is_tls else 80), is_tls, ca_certs, head.encode())
@@ -195,7 +196,7 @@ class _Connection(asyncio.Protocol):
         self._limit: Limit = _nothing
         self._body: list[bytes] = []
         self._size = 0
-        self._header_bytes = 0
+        self._received = 0
         self._heard = False
         self._ends_with_connection = False
 
@@ -206,8 +207,8 @@ class _Connection(asyncio.Protocol):
             raise _StaleError
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting = future
-        self._answer = Answer()
         self._limit = limit
+        self._received = self._size = 0
         self._heard = False
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
@@ -254,6 +255,7 @@ class _Connection(asyncio.Protocol):
             self.close()  # nobody asked
             return
         self._heard = True
+        self._received += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -262,27 +264,31 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._fail(NoAnswerError(f"the answer is no HTTP: {error}"))
             self.close()
+        # The parser gathers a header line, or a trailer, until it is whole: nothing else bounds what that takes.
+        if self._received > _MAX_HEADERS_BYTES + (_CHUNK_OVERHEAD + 1) * self._size and self._waiting is not None:
+            self._fail(NoAnswerError("the answer's headers are too large"))
+            self.close()
 
     # What follows is called by the parser, in the order of an answer's parts.
 
     def on_message_begin(self) -> None:
-        self._answer.headers.clear()
-        self._body.clear()
-        self._size = self._header_bytes = 0
+        if self._waiting is None:
+            self.close()  # more than was asked for: the next request must not take it for its answer
+        self._answer = Answer()
+        self._body = []
+        self._size = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > _MAX_HEADERS_BYTES:
-            msg = "the answer's headers are too large"
-            raise ValueError(msg)
         self._answer.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         parser = cast("httptools.HttpResponseParser", self._parser)
         self._answer.status = status = parser.get_status_code()
-        names = {name for name, _ in self._answer.headers}
         has_body = status >= 200 and status not in {204, 304}
-        self._ends_with_connection = has_body and not names & {b"content-length", b"transfer-encoding"}
+        self._ends_with_connection = has_body and not any(
+            name == b"content-length" or (name == b"transfer-encoding" and value.lower().endswith(b"chunked"))
+            for name, value in self._answer.headers
+        )
 
     def on_body(self, data: bytes) -> None:
         limit = self._limit(self._answer.status)

@@ -1,0 +1,204 @@
+"""A sink on raw sockets that does as it is told, request by request, and remembers everything it was sent.
+
+Raw, so that it can also do what no HTTP server would: hang, drip, reset, talk nonsense.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import struct
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import orjson
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as it came. Header names in lower case; ``at`` is monotonic time."""
+
+    line: str
+    headers: dict[str, str]
+    body: bytes
+    connection: int
+    at: float
+
+    @property
+    def path(self) -> str:
+        return self.line.split(" ")[1]
+
+    @property
+    def id(self) -> str:
+        """The id of the event, binary or structured."""
+        if "ce-id" in self.headers:
+            return self.headers["ce-id"]
+        return str(orjson.loads(self.body)["id"])
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """What follows on a request: bytes are sent, numbers are seconds waited; then ``end``: keep, close, reset, hang."""
+
+    parts: tuple[bytes | float, ...] = ()
+    end: str = "keep"
+
+
+def answer(status: int = 202, body: bytes = b"", headers: dict[str, str] | None = None, *, delay_s: float = 0) -> Reaction:
+    """A plain answer, after ``delay_s``."""
+    lines = {"content-length": str(len(body)), **(headers or {})}
+    head = f"HTTP/1.1 {status} X\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
+    return Reaction((delay_s, head.encode() + body) if delay_s else (head.encode() + body,))
+
+
+def raw(*parts: bytes | float, end: str = "keep") -> Reaction:
+    """Exactly these bytes and pauses."""
+    return Reaction(parts, end)
+
+
+def reply(event_id: str, *, kind: str = "a.reply", data: bytes = b"", status: int = 200, **attributes: str) -> Reaction:
+    """An event as the answer, binary mode."""
+    all_attributes = {"specversion": "1.0", "id": event_id, "source": "/sink", "type": kind, **attributes}
+    return answer(status, data, {f"ce-{name}": value for name, value in all_attributes.items()})
+
+
+def structured_reply(event_id: str, *, kind: str = "a.reply", data: object = None, status: int = 200) -> Reaction:
+    """An event as the answer, structured mode."""
+    event = {"specversion": "1.0", "id": event_id, "source": "/sink", "type": kind, "data": data}
+    return answer(status, orjson.dumps(event), {"content-type": "application/cloudevents+json"})
+
+
+OK: Final = answer(202)
+HANG: Final = Reaction(end="hang")
+RESET: Final = Reaction(end="reset")
+
+Script = Callable[[Request], Reaction]
+
+
+class Sink:
+    """A running sink. ``script`` decides about each request; ``then`` gives it a list, whose last goes on for ever."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.connections = 0
+        self.port = 0
+        self.scheme = "http"
+        self.script: Script = lambda _request: OK
+        self._open: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}/"
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of all events received, in order."""
+        return [request.id for request in self.requests]
+
+    def then(self, *reactions: Reaction) -> Sink:
+        """React with each of these once, with the last for ever."""
+        rest = list(reactions)
+        self.script = lambda _request: rest.pop(0) if len(rest) > 1 else rest[0]
+        return self
+
+    async def start(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        """Listen; ``port`` 0 for a free one."""
+        self.scheme = "https" if tls else "http"
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=tls, backlog=1024)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Close the listening socket and every connection."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in list(self._open):
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        self.connections += 1
+        number = self.connections
+        try:
+            while (request := await _read(reader, number)) is not None:
+                self.requests.append(request)
+                if not await self._react(self.script(request), reader, writer):
+                    return
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self._open.discard(task)
+            writer.transport.abort()
+
+    async def _react(self, reaction: Reaction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection goes on."""
+        for part in reaction.parts:
+            if isinstance(part, bytes):
+                writer.write(part)
+                await writer.drain()
+            else:
+                await asyncio.sleep(part)
+        match reaction.end:
+            case "keep":
+                return True
+            case "close":
+                writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
+            case "reset":
+                sock = writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            case "hang":
+                await reader.read()  # until the other side gives up
+        return False
+
+
+async def _read(reader: asyncio.StreamReader, connection: int) -> Request | None:
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return None
+    line, *rest = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (text.partition(":") for text in rest if text)}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Request(line, headers, body, connection, time.monotonic())
+
+
+@asynccontextmanager
+async def sink(*reactions: Reaction, tls: ssl.SSLContext | None = None) -> AsyncIterator[Sink]:
+    """A sink for the length of a test; answers 202 where it is told nothing."""
+    running = Sink()
+    if reactions:
+        running.then(*reactions)
+    await running.start(tls=tls)
+    try:
+        yield running
+    finally:
+        await running.stop()
+
+
+@dataclass
+class Ledger:
+    """How often each id came to each sink."""
+
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def saw(self, where: str, event_id: str) -> None:
+        seen = self.counts.setdefault(where, {})
+        seen[event_id] = seen.get(event_id, 0) + 1
+
+    def missing(self, where: str, ids: set[str]) -> set[str]:
+        """Those of ``ids`` that never came to ``where``."""
+        return ids - self.counts.get(where, {}).keys()
+
+    def duplicates(self, where: str) -> int:
+        """Deliveries beyond the first, of all ids."""
+        return sum(count - 1 for count in self.counts.get(where, {}).values())
