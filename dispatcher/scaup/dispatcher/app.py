@@ -90,13 +90,20 @@ class Dispatcher:
             task.cancel()
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline_s
-        while loop.time() < end and any(not worker.is_idle for worker, _ in self._workers.values()):  # noqa: ASYNC110
+        await asyncio.sleep(0)
+        while loop.time() < end and self._is_busy:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         for worker, _ in self._workers.values():
-            await worker.hand_back()
+            worker.hand_back()
         for task in list(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+
+    @property
+    def _is_busy(self) -> bool:
+        return any(not worker.is_idle for worker, _ in self._workers.values()) or any(
+            not queue.is_empty for queue, _ in self._queues.values()
+        )
 
     def _owns(self, uid: str) -> bool:
         candidates = {replica.key for replica in self._roster.live("dispatcher")} | {self._me}
@@ -106,16 +113,33 @@ class Dispatcher:
         if any(key.startswith("broker.") for key in keys):
             self._start_workers()
         for key in keys:
-            if key.startswith("trigger.") and TriggerUid(key[8:]) in self._plane.definitions.deleted_triggers:
-                for kind in (names.SUBSCRIBER, names.DEAD_LETTER):
-                    for lane in [lane for lane in self._targets if lane[1:] == (key[8:], kind)]:
-                        del self._targets[lane]
-                self._round.set()
+            if key.startswith("trigger."):
+                self._on_trigger(TriggerUid(key.removeprefix("trigger.")))
+        if any(key.startswith("address/") for key in keys):
+            for target in self._targets.values():
+                target.look_again()
+
+    def _on_trigger(self, uid: TriggerUid) -> None:
+        definitions = self._plane.definitions
+        is_deleted = uid not in definitions.triggers
+        for broker in definitions.brokers:
+            for kind in (names.SUBSCRIBER, names.DEAD_LETTER):
+                lane = Lane(broker, uid, kind)
+                if (target := self._targets.get(lane)) is None:
+                    continue
+                if is_deleted:
+                    del self._targets[lane]
+                else:
+                    target.look_again()
+        if is_deleted:
+            self._round.set()
 
     def _start_workers(self) -> None:
         brokers = self._plane.definitions.brokers
         for uid in [uid for uid in self._workers if uid not in brokers]:
             self._workers.pop(uid)[1].cancel()
+            for lane in [lane for lane in self._targets if lane.broker == uid]:
+                del self._targets[lane]
         for uid in brokers:
             if uid not in self._workers:
                 worker = BrokerWorker(uid, self._tools, self._targets)
@@ -189,7 +213,7 @@ class Dispatcher:
     async def _release_lanes(self) -> None:
         """Stop working lanes that are empty, or somebody else's now."""
         for lane, (queue, task) in list(self._queues.items()):
-            is_ours = self._owns(lane.trigger)
+            is_ours = self._owns(lane.trigger) and lane.broker in self._plane.definitions.brokers
             if is_ours and not task.done() and not (queue.is_idle and not self._counts.waiting(lane)):
                 continue
             del self._queues[lane]

@@ -40,21 +40,26 @@ async def who_wants(
         try:
             msg = await bus.request(subject, orjson.dumps(question.to_json()), timeout=_TIMEOUT_S)
             answer = MatchAnswer.from_json(orjson.loads(msg.data))
-            if not answer.retry and len(answer.events) == len(events):
-                await _catch_up(definitions, answer)
+            if answer.retry or len(answer.events) != len(events):
+                why = answer.retry or "the answer is not about what was asked"
+            elif await _caught_up(definitions, answer):
                 return answer
-            why = answer.retry
+            else:
+                why = "this dispatcher is behind the filter's revision"
         except BusUnavailableError as error:
             why = str(error)
+        except (ValueError, KeyError, TypeError) as error:
+            why = f"the answer cannot be read: {error!r}"
         await asyncio.sleep(_PAUSE_S)
     log.warning("asking.no_answer", broker=broker, why=why)
     return None
 
 
-async def _catch_up(definitions: Definitions, answer: MatchAnswer) -> None:
-    """Wait a little where the answer names Triggers this dispatcher has not heard of yet."""
+async def _caught_up(definitions: Definitions, answer: MatchAnswer) -> bool:
+    """Wait a little where the answer names Triggers this dispatcher has not heard of yet; False where that is vain."""
     end = asyncio.get_running_loop().time() + _BEHIND_S
     while definitions.revision < answer.revision and any(uid not in definitions.triggers for uid, _ in answer.triggers):
         if asyncio.get_running_loop().time() > end:
-            return
+            return False
         await asyncio.sleep(0.005)
+    return True

@@ -17,12 +17,13 @@ from scaup.core.codec.stored import from_headers
 from scaup.core.http.outbound import Answer, NoAnswerError, Origin, Outbound
 from scaup.core.model.definitions import Address
 from scaup.core.model.errors import MalformedEventError
-from scaup.core.model.event import HOPS, Event, is_passed
+from scaup.core.model.event import HOPS, REQUIRED, Event, is_passed
 from scaup.dispatcher.judge import Accepted, BadReply, NoAnswer, Outcome, Refused, Replied
 
 _HOPS_HEADER: Final = "ce-" + HOPS
 _TYPE_HEADER: Final = "ce-datacontenttype"
 _MAX_KNOWN: Final = 10_000
+_REQUIRED: Final = frozenset(REQUIRED)
 
 
 @dataclass(slots=True)
@@ -36,9 +37,13 @@ class Outgoing:
 
     @property
     def event(self) -> Event:
-        """The event itself, hop count included."""
+        """The event itself, hop count included. Raises ValueError where somebody stored what is none."""
         if self._event is None:
-            self._event = from_headers(self.headers, self.data)
+            event = from_headers(self.headers, self.data)
+            if not event.attributes.keys() >= _REQUIRED:
+                msg = f"one of {', '.join(REQUIRED)} is missing"
+                raise ValueError(msg)
+            self._event = event
         return self._event
 
     @property
@@ -135,9 +140,9 @@ def _retry_after_s(value: str | None) -> float | None:
     """Seconds of a Retry-After header, in either form (RFC 9110 10.2.3); None where there is none to be read."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    if value.isascii() and value.strip().isdigit():
         return float(value)
     try:
         return max(email.utils.parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

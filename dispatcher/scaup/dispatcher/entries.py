@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from scaup.core.codec.kept import Facts
 from scaup.core.model.names import Lane, TriggerUid
 from scaup.dispatcher.attempt import Outgoing
+
+_FOR_EVER: Final = float("inf")
 
 
 @dataclass(slots=True, eq=False)
@@ -26,7 +29,7 @@ class Delivery:
     release: Callable[[Delivery], None]
     abandon: Callable[[Delivery], None]
     lease_until: float
-    """Loop time until which the entry is surely ours."""
+    """Loop time until which the entry is surely ours; infinite for an entry of the queue, which is kept alive."""
     started_at: float = 0.0
     """Loop time at which the running attempt began; 0 while waiting."""
     deadline: float = 0.0
@@ -38,6 +41,11 @@ class Delivery:
     """Its attempt is over and its consequence is being stored."""
     is_over: bool = False
     """Released or abandoned."""
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether the event came from the lane's queue, and not from the log."""
+        return self.lease_until == _FOR_EVER
 
     def done(self) -> None:
         """The consequence is stored: let go of where the event came from."""

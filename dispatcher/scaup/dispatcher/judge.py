@@ -85,7 +85,7 @@ class GiveUp:
 Verdict = Done | Retry | GiveUp
 
 # Knative eventing data plane, table of response codes: what a sender tries again. 5xx as well; anything that is in no
-# row ("other") SHOULD be retriable, which leaves 600 and above; 1xx, 3xx and all other 4xx are final.
+# row ("other") SHOULD be retriable, which leaves 600 and above and below 100; 1xx, 3xx and all other 4xx are final.
 RETRIED_STATUS: Final = frozenset({404, 408, 409, 429})
 RETRY_AFTER_STATUS: Final = frozenset({429, 503})
 DEFAULT_RETRY_AFTER_MAX_S: Final = 300.0
@@ -93,7 +93,7 @@ DEFAULT_RETRY_AFTER_MAX_S: Final = 300.0
 
 def is_retried(status: int) -> bool:
     """Whether an answer of this status is worth another attempt."""
-    return status in RETRIED_STATUS or status >= 500
+    return status in RETRIED_STATUS or status >= 500 or status < 100
 
 
 def backoff_s(delivery: Delivery, retries: int) -> float:

@@ -58,11 +58,15 @@ class Breaker:
         """When one attempt may be made while open; None while closed."""
         return self._open_until
 
+    def may_probe(self, now: float) -> bool:
+        """Whether the pause is over and nobody probes yet."""
+        return self._open_until is not None and not self._probing and now >= self._open_until
+
     def allows(self, now: float) -> bool:
         """Whether an attempt may be made now. While open, saying yes once is the probe."""
         if self._open_until is None:
             return True
-        if self._probing or now < self._open_until:
+        if not self.may_probe(now):
             return False
         self._probing = True
         return True
@@ -74,13 +78,13 @@ class Breaker:
         self._open_until = None
         self._probing = False
 
-    def failed(self, now: float) -> None:
-        """One more failure in a row."""
+    def failed(self, now: float, *, at_once: bool = False) -> None:
+        """One more failure in a row; ``at_once`` says that more of them are not worth waiting for."""
         self._failures += 1
         if self._open_until is not None:
             if self._probing:
                 self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
                 self._open_until = now + self._pause_s
             self._probing = False
-        elif self._failures >= _OPEN_AFTER:
+        elif at_once or self._failures >= _OPEN_AFTER:
             self._open_until = now + self._pause_s

@@ -56,22 +56,35 @@ class LaneQueue:
     @property
     def is_idle(self) -> bool:
         """Nothing came for a minute, and nothing is held."""
-        return not self._held and asyncio.get_running_loop().time() - self.idle_since > _IDLE_S
+        return self.is_empty and asyncio.get_running_loop().time() - self.idle_since > _IDLE_S
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is held."""
+        return not self._held
 
     async def run(self) -> None:
-        """Make the consumer, then pull, until cancelled. What is held goes back at the end."""
+        """Make the consumer, then pull, until cancelled. What waits goes back then; what is under way is let finish."""
         try:
             await self._ensure()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._puller.run(), name="pulling-queue")
                 tasks.create_task(self._tend(), name="tending-queue")
         finally:
-            for reply in list(self._held):
-                await self._tools.bus.publish(reply, b"-NAK")
+            self._hand_back()
 
     async def remove(self) -> None:
         """Remove the consumer of an empty lane."""
         await remove_consumer(self._tools.bus, self._stream, names.lane_consumer(self.lane))
+
+    def _hand_back(self) -> None:
+        for reply, delivery in list(self._held.items()):
+            if delivery.started_at:
+                self._tools.bus.post(reply, b"+WPI")
+            else:
+                delivery.is_withdrawn = delivery.is_over = True
+                del self._held[reply]
+                self._tools.bus.post(reply, b"-NAK")
 
     async def _ensure(self) -> None:
         while True:
@@ -100,9 +113,8 @@ class LaneQueue:
 
     def _room(self) -> int:
         breaker = self._target.breaker
-        probe_at = breaker.next_probe_at()
-        if probe_at is not None:
-            return 1 if not self._held and asyncio.get_running_loop().time() >= probe_at else 0
+        if breaker.is_open:
+            return 1 if not self._held and breaker.may_probe(asyncio.get_running_loop().time()) else 0
         return max(self._target.limit.current + _SPARE - len(self._held), 0)
 
     def _receive(self, msg: Msg) -> None:
@@ -126,8 +138,12 @@ class LaneQueue:
         self._held[msg.reply] = delivery
         wait_s = facts.not_before - time.time() if facts.not_before else 0.0
         if wait_s > 0:
-            asyncio.get_running_loop().call_later(wait_s, self._target.offer, delivery)
+            asyncio.get_running_loop().call_later(wait_s, self._offer, delivery)
         else:
+            self._target.offer(delivery)
+
+    def _offer(self, delivery: Delivery) -> None:
+        if not delivery.is_withdrawn:  # handed back while it waited
             self._target.offer(delivery)
 
     def _answer(self, reply: str, word: Callable[[], bytes]) -> Callable[[Delivery], None]:

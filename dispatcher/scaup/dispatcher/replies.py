@@ -7,17 +7,21 @@ twice within the log's duplicate window.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
 import structlog
 
 from scaup.core.bus.connection import Bus
 from scaup.core.codec import stored
 from scaup.core.model import names
+from scaup.core.model.errors import EventTooLargeError
 from scaup.core.model.event import ARRIVAL_TIME, HOPS, next_hops
 from scaup.dispatcher.entries import Delivery
 from scaup.dispatcher.judge import Replied
 
 log = structlog.get_logger()
+
+_ROOM: Final = 64 << 10
 
 
 async def store_reply(bus: Bus, delivery: Delivery, outcome: Replied) -> bool:
@@ -26,6 +30,10 @@ async def store_reply(bus: Bus, delivery: Delivery, outcome: Replied) -> bool:
     if hops <= 0:
         log.warning("replies.hop_limit", trigger=delivery.lane.trigger, event_id=outcome.reply.id)
         return False
+    if len(outcome.reply.data or b"") > bus.max_payload - _ROOM:
+        # As the ingress does: what is in the log has to fit into a queue too, with the facts of its delivery.
+        msg = f"the reply has more than {bus.max_payload - _ROOM} bytes"
+        raise EventTooLargeError(msg)
     arrival = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     reply = outcome.reply.with_attributes(**{HOPS: str(hops), ARRIVAL_TIME: arrival})
     headers = stored.to_headers(reply, outcome.passed)

@@ -51,13 +51,15 @@ class Settler:
     async def park(self, delivery: Delivery, facts: Facts, delay_s: float, reason: str) -> None:
         """Into the lane's queue, to be worked after ``delay_s``; to the dead letters where the quota is used up."""
         lane = delivery.lane
-        if delivery.parked is None and self._counts.is_full(lane):
+        is_more = delivery.parked is None and not delivery.is_queued
+        if is_more and self._counts.is_full(lane):
             await self.dead_letter(delivery, replace(facts, reason=f"the queue is full; {facts.reason}".strip("; ")))
             return
-        due = time.time() + delay_s if delay_s else 0.0
+        # What is parked already waits under a schedule: only another schedule takes its place.
+        due = time.time() + delay_s if delay_s or delivery.parked is not None else 0.0
         again = f":{due:.3f}" if delivery.parked is not None else ""
         sequence = await self._store(lane, delivery.outgoing, replace(facts, not_before=due), again)
-        if delivery.parked is None:
+        if is_more:
             self._counts.parked(lane)
             self._trigger_counter(lane, reason)
         delivery.parked = sequence

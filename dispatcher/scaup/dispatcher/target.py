@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -99,9 +99,18 @@ class Target:
     @property
     def is_backed_up(self) -> bool:
         """Whether a new event of the log should go straight to the queue."""
-        if self.breaker.is_open or self.is_stalled:
+        if self.breaker.is_open:
+            # When the pause is over one event may go as the probe: whoever does not own the queue learns of a recovery
+            # in no other way.
+            return not self.breaker.may_probe(asyncio.get_running_loop().time())
+        if self.is_stalled:
             return True
         return len(self._waiting) > 2 * self.limit.current and not self._tools.capacity.is_busy
+
+    def look_again(self) -> None:
+        """Its address is another now, so what is known of the sink means nothing any more."""
+        if self.breaker.is_open:
+            self.breaker.succeeded()
 
     def offer(self, delivery: Delivery) -> None:
         """Deliver as soon as the limit allows."""
@@ -144,9 +153,8 @@ class Target:
         trigger = self._tools.definitions.triggers.get(self.lane.trigger)
         try:
             if trigger is None:
-                self._tools.settler.drop(self.lane, "trigger_deleted")
-                delivery.done()
-            elif _waited_s(delivery.facts) > self._tools.settings.max_wait_s:
+                self._without_trigger(delivery)
+            elif delivery.is_queued and self._queued_s(delivery.facts) > self._tools.settings.max_wait_s:
                 await self._insist(delivery, self._expired(delivery))
             elif not self.breaker.allows(now):
                 await self.park_waiting(delivery, "breaker")
@@ -157,12 +165,21 @@ class Target:
             raise
         except Exception:
             log.exception("target.failed", trigger=self.lane.trigger, sequence=delivery.facts.sequence)
+            self.breaker.failed(now)
+            delivery.failed()
+
+    def _without_trigger(self, delivery: Delivery) -> None:
+        """What is known to be deleted gets nothing any more; what is only not known (yet, or here) keeps its events."""
+        if self.lane.trigger in self._tools.definitions.deleted_triggers:
+            self._tools.settler.drop(self.lane, "trigger_deleted")
+            delivery.done()
+        else:
             delivery.failed()
 
     async def park_waiting(self, delivery: Delivery, reason: str) -> None:
         """Into the queue without an attempt. What came from the queue goes back there."""
         delivery.is_withdrawn = True
-        if delivery.lease_until == float("inf"):
+        if delivery.is_queued:
             delivery.failed()
             return
         await self._insist(delivery, lambda: self._tools.settler.park(delivery, delivery.facts, 0.0, reason))
@@ -188,8 +205,11 @@ class Target:
                     structured=policy.format == "json",
                 )
         except UnresolvedError as error:
-            outcome = NoAnswer(str(error))
-        if isinstance(outcome, Replied) and not is_dead_letter:
+            await self._wait_for_address(delivery, trigger, str(error))
+            return
+        if is_dead_letter and isinstance(outcome, Replied | BadReply):
+            outcome = Accepted(200)  # what a dead letter sink answers is dropped (eventing, "Dead letter sink")
+        elif isinstance(outcome, Replied):
             try:
                 if not await store_reply(self._tools.bus, delivery, outcome):
                     await self._tools.settler.keep_reply(delivery, outcome.reply)
@@ -198,6 +218,13 @@ class Target:
         self._learn(outcome, trigger, now)
         await self._conclude(delivery, trigger, outcome, url)
 
+    async def _wait_for_address(self, delivery: Delivery, trigger: TriggerDefinition, why: str) -> None:
+        """Nobody can be asked, so no attempt is used up: the event waits until the address book says more."""
+        self._count("unresolved", trigger)
+        self.breaker.failed(asyncio.get_running_loop().time(), at_once=True)
+        delivery.facts = replace(delivery.facts, reason=why)
+        await self.park_waiting(delivery, "unresolved")
+
     async def _conclude(self, delivery: Delivery, trigger: TriggerDefinition, outcome: Outcome, url: str) -> None:
         """Store the consequence of an attempt and let the event go."""
         delivery.is_judged = True
@@ -205,12 +232,14 @@ class Target:
         verdict = judge(outcome, trigger.delivery, facts.attempts + 1)
         if delivery.parking is not None:
             await delivery.parking
+            if delivery.is_over and delivery.parked is None:
+                return  # it became a dead letter, the queue being full: that is its end
         settler = self._tools.settler
         if isinstance(verdict, Done):
             if delivery.parked is not None:
                 await self._insist(delivery, lambda: settler.unpark(delivery))
             delivery.done()
-            metrics.SECONDS.observe(_waited_s(facts))
+            metrics.SECONDS.observe(_since(facts.accepted))
             return
         reason, status, body = describe(outcome)
         failed = facts.failed(now_text(), reason, status=status, destination=url, error_data=body)
@@ -224,7 +253,7 @@ class Target:
                     await settler.unpark(delivery)
 
                 await self._insist(delivery, give_up)
-                metrics.SECONDS.observe(_waited_s(facts))
+                metrics.SECONDS.observe(_since(facts.accepted))
 
     async def _insist(self, delivery: Delivery, store: Callable[[], Awaitable[None]]) -> None:
         """Store a consequence, again and again while the entry is ours; hand the event back where it cannot be done."""
@@ -239,13 +268,22 @@ class Target:
                     delivery.failed()
                     return
                 await asyncio.sleep(_INSIST_EVERY_S)
+            except EventTooLargeError:
+                self._tools.settler.drop(self.lane, "too_large")
+                delivery.done()
+                return
             else:
                 delivery.done()
                 return
 
     def _expired(self, delivery: Delivery) -> Callable[[], Awaitable[None]]:
-        facts = replace(delivery.facts, reason=f"waited too long; {delivery.facts.reason}".strip("; "))
+        reason = f"waited too long; {delivery.facts.reason}".strip("; ")
+        facts = replace(delivery.facts, reason=reason, last_failure=now_text())
         return lambda: self._tools.settler.dead_letter(delivery, facts)
+
+    def _queued_s(self, facts: Facts) -> float:
+        """Seconds that an event of the queue has waited since its acceptance, or since it became a dead letter."""
+        return _since(facts.last_failure or facts.accepted if self.lane.kind == DEAD_LETTER else facts.accepted)
 
     def _learn(self, outcome: Outcome, trigger: TriggerDefinition, started: float) -> None:
         """What the outcome says about the sink: for the limit, the breaker and the counters."""
@@ -283,8 +321,6 @@ class Target:
         return self._extra
 
 
-def _waited_s(facts: Facts) -> float:
-    """Seconds since the event was accepted."""
-    if not facts.accepted:
-        return 0.0
-    return max(time.time() - datetime.fromisoformat(facts.accepted).astimezone(UTC).timestamp(), 0.0)
+def _since(moment: str) -> float:
+    """Seconds since an RFC 3339 time; 0 where it is not known."""
+    return max(time.time() - datetime.fromisoformat(moment).timestamp(), 0.0) if moment else 0.0

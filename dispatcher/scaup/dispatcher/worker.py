@@ -26,6 +26,7 @@ from scaup.dispatcher.asking import who_wants
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.capacity import BATCH, Capacity
 from scaup.dispatcher.entries import Delivery, LogEntry
+from scaup.dispatcher.settle import SCHEDULE_FROM_S
 from scaup.dispatcher.target import Target, Tools
 
 log = structlog.get_logger()
@@ -49,7 +50,8 @@ class BrokerWorker:
         self._arrived: list[LogEntry] = []
         self._arrival = asyncio.Event()
         self._held: dict[int, LogEntry] = {}
-        self._remembered: OrderedDict[int, set[TriggerUid] | None] = OrderedDict()
+        # By sequence and time of storing: a stream that was lost and made anew counts from 1 again.
+        self._remembered: OrderedDict[tuple[int, int], set[TriggerUid] | None] = OrderedDict()
         self._is_starved = False
         self._puller = Puller(
             tools.bus,
@@ -69,11 +71,14 @@ class BrokerWorker:
                 tasks.create_task(self._dispatch(), name="dispatching")
         finally:
             self._capacity.off_room(self._puller.wake)
+            self.hand_back(only_undelivered=True)
 
-    async def hand_back(self) -> None:
-        """Give what is still held to the other dispatchers, at once. For the end, after ``run``."""
+    def hand_back(self, *, only_undelivered: bool = False) -> None:
+        """Give what is held, or what no target has got yet, to the other dispatchers, at once. For the end."""
         for entry in list(self._held.values()):
-            await self._tools.bus.publish(entry.reply, b"-NAK")
+            if not (only_undelivered and entry.deliveries):
+                self._tools.bus.post(entry.reply, b"-NAK")
+                self._let_go(entry)
 
     @property
     def is_idle(self) -> bool:
@@ -89,7 +94,8 @@ class BrokerWorker:
         """An entry arrived: decode it and let the next batch have it."""
         metadata = Metadata.parse(msg.reply)
         sequence = metadata.sequence
-        if sequence in self._remembered and self._remembered[sequence] is None:
+        place = (sequence, metadata.stored_ns)
+        if place in self._remembered and self._remembered[place] is None:
             self._acknowledge(msg.reply)  # settled before; its acknowledgement got lost
             return
         known = self._held.get(sequence)
@@ -138,7 +144,7 @@ class BrokerWorker:
 
     def _deliver(self, entry: LogEntry, positions: list[int], answer: MatchAnswer) -> None:
         """Every Trigger that wants the entry gets it, all at once."""
-        done = self._remembered.get(entry.sequence) or set()
+        done = self._remembered.get((entry.sequence, entry.accepted_ns)) or set()
         wanted = [answer.triggers[position][0] for position in positions]
         wanted = [uid for uid in wanted if uid not in done]
         if not wanted:
@@ -178,20 +184,21 @@ class BrokerWorker:
         if entry.remaining > 0:
             return
         if entry.is_abandoned:
-            self._remember(entry.sequence, entry.settled)
+            self._remember(entry, entry.settled)
             metrics.HANDED_BACK.labels("not_settled").inc()
             self._give_back(entry)
         else:
             self._finish(entry)
 
     def _finish(self, entry: LogEntry) -> None:
-        self._remember(entry.sequence, None)
+        self._remember(entry, None)
         self._acknowledge(entry.reply)
         self._let_go(entry)
 
     def _give_back(self, entry: LogEntry) -> None:
-        self._tools.bus.post(entry.reply, _NAK)
-        self._let_go(entry)
+        if entry.sequence in self._held:  # else it is in somebody else's hands, whom a second word would disturb
+            self._tools.bus.post(entry.reply, _NAK)
+            self._let_go(entry)
 
     def _acknowledge(self, reply: str) -> None:
         self._tools.bus.post(reply, b"+ACK")
@@ -206,9 +213,9 @@ class BrokerWorker:
         if self._is_starved:
             self._puller.wake()
 
-    def _remember(self, sequence: int, settled: set[TriggerUid] | None) -> None:
+    def _remember(self, entry: LogEntry, settled: set[TriggerUid] | None) -> None:
         """What is settled of an entry, for when it is delivered again (a lost acknowledgement, a restart of NATS)."""
-        self._remembered[sequence] = settled
+        self._remembered[entry.sequence, entry.accepted_ns] = settled
         if len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
 
@@ -228,7 +235,8 @@ class BrokerWorker:
 
     def _move_aside(self, delivery: Delivery) -> None:
         if not delivery.started_at:
-            target = self._targets[delivery.lane]
+            # Gone from the table where its Trigger was deleted meanwhile.
+            target = self._targets.get(delivery.lane) or Target(delivery.lane, self._tools)
             if self._capacity.is_busy and not target.is_backed_up:
                 return  # it is the machine that is slow: a second write would make it slower
             delivery.is_withdrawn = True  # at once: its worker could be taking it
@@ -241,15 +249,15 @@ class BrokerWorker:
         facts = delivery.facts
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         still_running = facts.failed(at, "no answer yet", status=None, destination="", error_data=b"")
-        delay = max(delivery.deadline - asyncio.get_running_loop().time(), 0.0) + 1.0
+        # Under a schedule in any case, so that what comes of the attempt can take its place.
+        delay = max(delivery.deadline - asyncio.get_running_loop().time(), 0.0) + SCHEDULE_FROM_S + 0.5
         try:
             await self._tools.settler.park(delivery, still_running, delay, "slow")
         except Exception as error:  # noqa: BLE001 - tried again at the next sweep
-            log.warning("worker.not_parked", sequence=facts.sequence, error=str(error))
+            log.debug("worker.not_parked", sequence=facts.sequence, error=str(error))
             delivery.parking = None
             return
-        if delivery.parked is not None:
-            delivery.done()
+        delivery.done()
 
     def _without_unreadable(self, batch: list[LogEntry]) -> tuple[list[LogEntry], list[dict[str, str]]]:
         """Entries that are no events (written by somebody else) are passed over: nobody could want them."""

@@ -34,16 +34,16 @@ class BrokerIndex:
         if not trigger.matching:
             return
         wanted: dict[str, str] = {}
-        contradiction = False
+        rests: list[Predicate] = []
         for spec in trigger.filters:
-            for name, value in spec["attributes"].items():
-                contradiction |= bool(value) and bool(wanted.get(name)) and wanted[name] != value
-                wanted[name] = value or wanted.get(name, "")
-        if contradiction:
-            return
-        key: Key = (wanted.get("type") or None, wanted.get("source") or None)
-        rest = {name: value for name, value in wanted.items() if name not in _INDEXED}
-        self._buckets.setdefault(key, {})[trigger.uid] = ((trigger.uid, trigger.generation), compile_attributes(rest))
+            attributes = spec["attributes"]
+            for name in _INDEXED:
+                if (value := attributes.get(name)) and wanted.setdefault(name, value) != value:
+                    return  # no event has two types, or two sources
+            if rest := compile_attributes({n: v for n, v in attributes.items() if n not in _INDEXED}):
+                rests.append(rest)
+        key: Key = (wanted.get("type"), wanted.get("source"))
+        self._buckets.setdefault(key, {})[trigger.uid] = ((trigger.uid, trigger.generation), _all_of(rests))
         self._keys[trigger.uid] = key
 
     def remove(self, uid: TriggerUid) -> None:
@@ -64,3 +64,9 @@ class BrokerIndex:
                     if rest is None or rest(attributes):
                         found.append(match)
         return found
+
+
+def _all_of(predicates: list[Predicate]) -> Predicate | None:
+    if len(predicates) < 2:
+        return predicates[0] if predicates else None
+    return lambda attributes: all(predicate(attributes) for predicate in predicates)

@@ -28,6 +28,7 @@ from scaup.core.runtime.definitions import Definitions
 from scaup.ingress.answers import ACCEPTED, HANDSHAKE, Answer, MethodNotAllowedError, answer
 from scaup.ingress.metrics import Metrics
 from scaup.ingress.paths import broker_of
+from scaup.ingress.patience import Patience
 from scaup.ingress.room import Room
 from scaup.ingress.settings import IngressSettings
 
@@ -59,6 +60,7 @@ class Ingress:
         self._in_flight = 0
         self._in_flight_bytes = 0
         self._metrics = Metrics()
+        self._patience = Patience(settings.body_timeout_s)
         self.room = Room(bus)
 
     @property
@@ -145,28 +147,26 @@ class Ingress:
         if announced > limit:
             raise _too_large(limit)
         self._hold(held, announced)
-        received = await receive()
-        body: bytes = received.get("body", b"")
-        if not received.get("more_body", False):
-            self._hold(held, len(body))
-            return body
-        chunks, size = [body], len(body)
+        chunks: list[bytes] = []
+        size = 0
+        waiting = self._patience.begin()
         try:
-            async with asyncio.timeout(self._settings.body_timeout_s):
-                while received.get("more_body", False):
-                    received = await receive()
-                    chunks.append(received.get("body", b""))
-                    size += len(chunks[-1])
-                    if size > limit:
-                        raise _too_large(limit)
-                    self._hold(held, size)
-        except TimeoutError:
-            msg = f"the body did not arrive within {self._settings.body_timeout_s:g} s"
-            raise SlowSenderError(msg, hint="send the whole body at once") from None
-        if received["type"] == "http.disconnect":
-            msg = "the sender went away before its body was complete"
-            raise SlowSenderError(msg, hint="send the whole body")
-        return b"".join(chunks)
+            while True:
+                received = await receive()
+                if received["type"] == "http.disconnect":
+                    msg = "the sender went away before its body was complete"
+                    raise SlowSenderError(msg, hint="send the whole body")
+                body: bytes = received.get("body", b"")
+                size += len(body)
+                if size > limit:
+                    raise _too_large(limit)
+                self._hold(held, size)
+                if not received.get("more_body", False):
+                    break
+                chunks.append(body)
+        finally:
+            self._patience.end(waiting)
+        return b"".join((*chunks, body)) if chunks else body
 
     def _hold(self, held: _Held, size: int) -> None:
         """Count ``size`` bytes as held for a request; OverloadedError where that is too much at once."""

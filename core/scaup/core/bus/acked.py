@@ -66,10 +66,6 @@ class AckedPublisher:
         if not client.is_connected:
             msg = "no connection to NATS"
             raise BusUnavailableError(msg)
-        if len(data) + _size(headers) > client.max_payload:
-            # Over it the server would cut the client off for good, and nats-py looks at the data only.
-            msg = f"the event is larger than the bus takes ({client.max_payload} bytes, attributes included)"
-            raise EventTooLargeError(msg)
         self._next += 1
         token = str(self._next)
         loop = asyncio.get_running_loop()
@@ -80,6 +76,9 @@ class AckedPublisher:
         try:
             await client.send(subject, self._prefix + token, data, headers)
             return _read(await future)
+        except nats.errors.MaxPayloadError as error:
+            msg = f"the event is larger than the bus takes ({client.max_payload} bytes, attributes included)"
+            raise EventTooLargeError(msg, hint="send less, or a reference to the data (extension dataref)") from error
         except nats.errors.Error as error:
             msg = f"NATS did not take the message: {error}"
             raise BusUnavailableError(msg) from error
@@ -113,15 +112,6 @@ class AckedPublisher:
                 msg = f"no acknowledgement from the event log within {ACK_TIMEOUT_S:g} s"
                 future.set_exception(BusUnavailableError(msg))
         self._sweeper = loop.call_later(_SWEEP_S, self._sweep) if self._waiting else None
-
-
-def _size(headers: dict[str, str] | None) -> int:
-    if not headers:
-        return 0
-    size = 12
-    for name, value in headers.items():
-        size += len(name) + len(value) + 4
-    return size
 
 
 def _read(data: bytes) -> Stored:

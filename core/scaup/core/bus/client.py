@@ -27,12 +27,20 @@ class QuickClient(Client):
         return headers
 
     async def send(self, subject: str, reply: str, data: bytes, headers: dict[str, str] | None) -> None:
-        """Publish. Subjects and headers are ours: checked where they are made, one line each."""
+        """Publish. Subjects and headers are ours: checked where they are made, one line each.
+
+        Raises MaxPayloadError over the server's limit, headers included: the server would cut the client off for good,
+        and the client's own publish looks at the data only.
+        """
         if headers:
             head = (_VERSION + "".join([f"{name}: {value}\r\n" for name, value in headers.items()]) + "\r\n").encode()
+            if len(head) + len(data) > self.max_payload:
+                raise nats.errors.MaxPayloadError
             line = f"HPUB {subject} {reply} {len(head)} {len(head) + len(data)}\r\n".encode()
             await self._put(b"".join((line, head, data, b"\r\n")))
         else:
+            if len(data) > self.max_payload:
+                raise nats.errors.MaxPayloadError
             await self._put(b"".join((f"PUB {subject} {reply} {len(data)}\r\n".encode(), data, b"\r\n")))
 
     async def send_many(self, posts: list[tuple[str, bytes]]) -> None:

@@ -150,6 +150,10 @@ class _Interruption(Exception):  # noqa: N818 - not an error: the watch starts o
     pass
 
 
+class _Idle(Exception):  # noqa: N818 - not an error: the server has nothing more to send
+    pass
+
+
 class _Watch:
     """One run of a watch, from its consumer's making until the first doubt that it still hears everything."""
 
@@ -173,7 +177,10 @@ class _Watch:
             revision = info["delivered"]["stream_seq"]
             entries: dict[str, Entry] = {}
             while pending:
-                entry, pending = await self._next()
+                try:
+                    entry, pending = await self._next(loading=True)
+                except _Idle:  # what was counted and did not come was purged meanwhile
+                    break
                 entries[entry.key] = entry
                 revision = entry.revision
             yield Reloaded(entries, revision, created)
@@ -206,8 +213,11 @@ class _Watch:
         request = {"stream_name": self._stream, "config": config}
         return await self._bus.api(f"CONSUMER.CREATE.{self._stream}", request)
 
-    async def _next(self) -> tuple[Entry, int]:
-        """The next entry and how many are still to come; _Interruption on a gap, a silence or a lost connection."""
+    async def _next(self, *, loading: bool = False) -> tuple[Entry, int]:
+        """The next entry and how many are still to come; _Interruption on a gap, a silence or a lost connection.
+
+        While ``loading``, a heartbeat ends the wait with _Idle.
+        """
         while True:
             try:
                 async with asyncio.timeout(_SILENCE_S):
@@ -221,6 +231,8 @@ class _Watch:
                 last = headers.get("Nats-Last-Consumer")
                 if status != "100" or (last is not None and int(last) >= self._expected):
                     raise _Interruption
+                if loading and last is not None:
+                    raise _Idle
                 continue
             metadata = Metadata.parse(msg.reply)
             if metadata.consumer_sequence != self._expected:

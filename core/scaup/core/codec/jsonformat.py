@@ -196,7 +196,7 @@ def _assemble(spans: dict[str, tuple[Any, str]]) -> Event:
     else:
         content = None if data is None else _content(data, attributes)
     rules.check(attributes)
-    return Event(attributes, content)
+    return Event(attributes, content or None)
 
 
 def _canonical(name: str, value: Any) -> str:

@@ -1,7 +1,8 @@
 """The legacy dialect, ``spec.filter.attributes``: every named attribute present, and equal where a value is given.
 
-Knative control plane, "Trigger filters": "" matches all values; comparison is exact and case-sensitive. An event
-without the attribute never matches, ``time`` and ``subject`` included (the reference makes up values for them).
+Knative control plane, "Trigger filters": "" matches all values but the empty one; comparison is exact and
+case-sensitive. An event without the attribute never matches, ``time`` and ``subject`` included (the reference makes
+up values for them).
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ _MEDIA_TYPE: Final = "datamediatype"
 
 def compile_attributes(wanted: Mapping[str, str]) -> Predicate | None:
     """A predicate over an event's attributes; None where nothing is wanted, which every event fulfils."""
-    exact = {_RENAMED.get(name, name): value for name, value in wanted.items() if value and name != _MEDIA_TYPE}
-    present = tuple(_RENAMED.get(name, name) for name, value in wanted.items() if not value and name != _MEDIA_TYPE)
+    named = [(_RENAMED.get(name, name), value) for name, value in wanted.items() if name != _MEDIA_TYPE]
+    pairs = tuple(pair for pair in named if pair[1])
+    present = tuple(name for name, value in named if not value)
     media = wanted.get(_MEDIA_TYPE)
-    pairs = tuple(exact.items())
     if not pairs and not present and media is None:
         return None
 
@@ -29,7 +30,7 @@ def compile_attributes(wanted: Mapping[str, str]) -> Predicate | None:
             if attributes.get(name) != value:
                 return False
         for name in present:
-            if name not in attributes:
+            if not attributes.get(name):
                 return False
         return media is None or _has_media_type(attributes, media)
 

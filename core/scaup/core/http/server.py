@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from scaup.core.model.errors import ScaupError
 
 _BACKLOG = 2048
+MAX_HEAD_BYTES = 256 << 10
+"""Of a request line and its headers. An attribute of 32 KiB is legal; beyond this somebody only fills the memory."""
+HEAD_TIMEOUT_S = 10.0
+_REFUSED = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class PortTakenError(ScaupError):
@@ -41,6 +46,56 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
+class _Bounded(HttpToolsProtocol):
+    """uvicorn's connection, with bounds on a request's head, of which uvicorn has none."""
+
+    _head_bytes = 0
+    _is_in_head = False
+    _impatience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._impatience = self.loop.call_later(HEAD_TIMEOUT_S, self._refuse, b"408 Request Timeout")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._be_patient()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._is_in_head:
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(b"431 Request Header Fields Too Large")
+        elif self._impatience is None:
+            self._impatience = self.loop.call_later(HEAD_TIMEOUT_S, self._refuse, b"408 Request Timeout")
+
+    def on_message_begin(self) -> None:
+        self._is_in_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        if self._impatience is not None:
+            self._be_patient()
+        super().on_headers_complete()
+
+    def _be_patient(self) -> None:
+        if self._impatience is not None:
+            self._impatience.cancel()
+            self._impatience = None
+
+    def _refuse(self, status: bytes) -> None:
+        self._is_in_head = False
+        self._be_patient()
+        if not self.transport.is_closing():
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.write(_REFUSED % status)
+            self.transport.close()
+
+
 class HttpServer:
     """Serves an ASGI app on a bound socket until ``stop``; requests under way get ``grace_s`` to finish."""
 
@@ -48,6 +103,8 @@ class HttpServer:
         self._sock = sock
         config = uvicorn.Config(
             app,
+            http=_Bounded,
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,

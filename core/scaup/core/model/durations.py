@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from fractions import Fraction
 
-_NUMBER = r"(\d+(?:[.,]\d+)?)"
+_NUMBER = r"([0-9]+(?:[.,][0-9]+)?)"
 _DURATION = re.compile(
     rf"P(?:{_NUMBER}Y)?(?:{_NUMBER}M)?(?:{_NUMBER}W)?(?:{_NUMBER}D)?"
     rf"(?:(T)(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?)?"
@@ -45,4 +46,5 @@ def format_duration(seconds: float) -> str:
         return f"PT{int(seconds // 3600)}H"
     if seconds and seconds % 60 == 0:
         return f"PT{int(seconds // 60)}M"
-    return f"PT{seconds:g}S"
+    text = f"{Decimal(repr(float(seconds))):f}"  # never 1e-07, which is no ISO 8601
+    return f"PT{text.removesuffix('.0')}S"

@@ -6,6 +6,7 @@ parsed or written anew, time stays the text the producer wrote.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,7 @@ OPTIONAL: Final = ("datacontenttype", "dataschema", "subject", "time")
 ARRIVAL_TIME: Final = "knativearrivaltime"
 HOPS: Final = "knativebrokerttl"
 MAX_HOPS: Final = 255
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 PASSED_HEADERS: Final = ("x-request-id", "retry-after")
 PASSED_PREFIXES: Final = ("knative-", "x-b3-")
@@ -62,12 +64,9 @@ def next_hops(given: str | None) -> int:
 
     Never below 0, and 0 means the event must not be accepted (Knative's loop guard, ``knativebrokerttl``).
     """
-    if given is None:
+    if given is None or not _INTEGER.fullmatch(given):
         return MAX_HOPS
-    try:
-        return max(int(given) - 1, 0)
-    except ValueError:
-        return MAX_HOPS
+    return max(int(given) - 1, 0)
 
 
 def is_passed(header: str) -> bool:

@@ -48,6 +48,7 @@ class Definitions:
         self.address_book: dict[str, AddressBookEntry] = {}
         self.deleted_triggers: set[TriggerUid] = set()
         self._values: dict[str, model.Definition] = {}
+        self._kept: set[str] = set()
         self._listeners: list[Listener] = []
 
     def on_change(self, listener: Listener) -> None:
@@ -74,12 +75,15 @@ class Definitions:
         if isinstance(change, Reloaded):
             self._reload(change)
             return
-        changed = self._set(change.key, change.value)
+        changed = {change.key} if self._set(change.key, change.value) else set()
+        self._kept.discard(change.key)
+        if self._kept:
+            changed |= self._let_go()
         self.revision = change.revision
         if not self.is_loaded:
             self._finish_loading(set(self._values))
         elif changed:
-            self._tell({change.key})
+            self._tell(changed)
 
     def _reload(self, change: Reloaded) -> None:
         fresh = {key: value for key, entry in change.entries.items() if (value := _read(key, entry.value))}
@@ -88,6 +92,9 @@ class Definitions:
         if missing and not _is_complete(fresh):
             log.warning("definitions.shrunk", missing=len(missing), kept=True)
             fresh |= {key: self._values[key] for key in missing}
+            self._kept = missing
+        else:
+            self._kept = set()
         changed = {key for key in set(self._values) | set(fresh) if self._values.get(key) != fresh.get(key)}
         for key in changed | deleted:
             self._store(key, fresh.get(key))
@@ -96,6 +103,15 @@ class Definitions:
             self._finish_loading(set(fresh))
         elif changed:
             self._tell(changed)
+
+    def _let_go(self) -> set[str]:
+        """Drop what was kept from a bucket that shrank, once the bucket is complete without it; gives back the keys."""
+        if not _is_complete({key: value for key, value in self._values.items() if key not in self._kept}):
+            return set()
+        gone, self._kept = self._kept, set()
+        for key in gone:
+            self._store(key, None)
+        return gone
 
     def _finish_loading(self, keys: set[str]) -> None:
         if not _is_complete(self._values):
@@ -121,6 +137,10 @@ class Definitions:
         self._store(key, value)
         return True
 
+    def _namesake(self, namespace: str, name: str) -> BrokerDefinition | None:
+        """A Broker that was made anew under the name of the one that goes."""
+        return next((b for b in self.brokers.values() if (b.namespace, b.name) == (namespace, name)), None)
+
     def _store(self, key: str, value: model.Definition | None) -> None:
         old = self._values.pop(key, None)
         if value is not None:
@@ -130,7 +150,7 @@ class Definitions:
                 _put(self.brokers, uid, value)
                 present = self.brokers_by_name.get((namespace, name))
                 if value is not None or (present is not None and present.uid == uid):
-                    _put(self.brokers_by_name, (namespace, name), value)
+                    _put(self.brokers_by_name, (namespace, name), value or self._namesake(namespace, name))
             case TriggerDefinition(uid=uid):
                 _put(self.triggers, uid, value)
             case AddressBookEntry():

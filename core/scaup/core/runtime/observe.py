@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, disable_created_metrics, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -11,6 +11,7 @@ from starlette.routing import Route
 from scaup.core.bus.connection import Bus
 from scaup.core.runtime.health import Health
 
+disable_created_metrics()  # a second series for every counter, which nobody asked for
 _BUS_CONNECTED = Gauge("scaup_bus_connected", "1 while the process has a connection to NATS, else 0.")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import os
 import socket
 import types
@@ -154,9 +155,13 @@ def _convert(text: str, wanted: Any) -> Any:
             raise ValueError(msg)
         return text.lower() == "true"
     if wanted in {int, float}:
-        number = wanted(text)
-        if number < 0:
-            msg = "expected a number not below 0"
+        what = "a whole number" if wanted is int else "a number"
+        try:
+            number = wanted(text)
+        except ValueError:
+            number = -1
+        if not 0 <= number < math.inf:
+            msg = f"expected {what} not below 0"
             raise ValueError(msg)
         return number
     return wanted.parse(text) if hasattr(wanted, "parse") else wanted(text)

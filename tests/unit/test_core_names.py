@@ -1,0 +1,98 @@
+"""Names on the bus are reversible, never collide, and hold nothing that a subject cannot."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaup.core.model import names
+from scaup.core.model.names import BrokerUid, Lane, TriggerUid
+
+UIDS = st.from_regex(r"[A-Za-z0-9-]{1,64}", fullmatch=True)
+BROKERS = UIDS.map(BrokerUid)
+TRIGGERS = UIDS.map(TriggerUid)
+LANES = st.builds(Lane, BROKERS, TRIGGERS, st.sampled_from([names.SUBSCRIBER, names.DEAD_LETTER]))
+SEGMENTS = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,20}", fullmatch=True)
+STREAMS = {names.LOG: names.log_stream, names.QUEUE: names.queue_stream, names.DEAD: names.dead_stream}
+KV_KEY = re.compile(r"[-/_=.a-zA-Z0-9]+")
+
+
+@pytest.mark.parametrize("kind", list(STREAMS))
+@given(uid=BROKERS)
+def test_a_stream_says_its_kind_and_broker(kind: str, uid: BrokerUid) -> None:
+    assert names.parse_stream(STREAMS[kind](uid)) == (kind, uid)
+
+
+@given(st.lists(BROKERS, min_size=1, max_size=6, unique=True))
+def test_no_two_brokers_and_kinds_share_a_stream(uids: list[BrokerUid]) -> None:
+    made = [make(uid) for uid in uids for make in STREAMS.values()]
+    assert len(set(made)) == len(made)
+
+
+@pytest.mark.parametrize("name", ["", "KV_definitions", "scaup-log-", "scaup-other-x", "scaup-log-a.b", "xscaup-log-a", "scaup-log-a\n"])
+def test_other_peoples_streams_are_not_ours(name: str) -> None:
+    assert names.parse_stream(name) is None
+
+
+@given(LANES, st.integers(1))
+def test_a_lane_is_found_again_in_all_its_subjects(lane: Lane, sequence: int) -> None:
+    assert names.lane_of_subject(names.queue_subject(lane)) == lane
+    assert names.lane_of_subject(names.retry_subject(lane, sequence)) == lane
+    assert names.hinted(names.parked_hint(lane)) == list(lane)
+    assert names.hinted(names.trim_hint(lane.broker)) == [lane.broker]
+    assert names.trigger_of_dead_subject(names.dead_subject(lane.broker, lane.trigger)) == lane.trigger
+
+
+@given(LANES, LANES, st.integers(1), st.integers(1), st.integers(0, 99))
+def test_lanes_share_no_subject_consumer_or_id(one: Lane, other: Lane, first: int, second: int, attempts: int) -> None:
+    same = one == other
+    assert (names.queue_subject(one) == names.queue_subject(other)) is same
+    assert (names.retry_subject(one, first) == names.retry_subject(other, second)) is (same and first == second)
+    if one.broker == other.broker:  # consumers and ids live in a stream of one Broker
+        assert (names.lane_consumer(one) == names.lane_consumer(other)) is same
+        equal_ids = names.parking_id(one, first, attempts) == names.parking_id(other, second, attempts)
+        assert equal_ids is (same and first == second)
+
+
+@pytest.mark.parametrize("subject", ["", "scaup.log.b.event", "scaup.queue.b", "other.queue.b.t.k", "scaup.dead.b.t"])
+def test_subjects_of_other_things_name_no_lane(subject: str) -> None:
+    assert names.lane_of_subject(subject) is None
+    assert names.trigger_of_dead_subject("scaup.log.b.event") is None
+
+
+@pytest.mark.parametrize("uid", ["", "a.b", "a b", "a*", "a>", "ä", "a_b", "x" * 65, "a\n", "a/b"])
+def test_what_cannot_stand_in_a_subject_is_no_uid(uid: str) -> None:
+    with pytest.raises(ValueError, match="cannot be a uid"):
+        names.log_stream(BrokerUid(uid))
+
+
+@given(st.sampled_from(["v1", "eventing.knative.dev/v1", "a/b"]), SEGMENTS, SEGMENTS, SEGMENTS)
+def test_an_address_key_is_taken_apart_again(version: str, kind: str, namespace: str, name: str) -> None:
+    key = names.address_key(version, kind, namespace, name)
+    assert names.parse_address_key(key) == (version, kind, namespace, name)
+    assert KV_KEY.fullmatch(key)
+
+
+@given(st.just("") | SEGMENTS, SEGMENTS, st.just("") | SEGMENTS, SEGMENTS)
+def test_an_object_key_is_taken_apart_again(group: str, plural: str, namespace: str, name: str) -> None:
+    key = names.object_key(group, plural, namespace, name)
+    assert names.parse_object_key(key) == (group, plural, namespace, name)
+    assert names.parse_address_key(key) is None
+
+
+@pytest.mark.parametrize("key", ["", "complete", "broker.x", "address/a/b/c", "object/a/b/c", "object/a/b/c/d/e"])
+def test_other_keys_are_neither_addresses_nor_objects(key: str) -> None:
+    assert names.parse_address_key(key) is None
+    assert names.parse_object_key(key) is None
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_replicas_of_any_name_have_keys_of_their_own(one: str, other: str) -> None:
+    first, second = names.replica_key("filter", one), names.replica_key("filter", other)
+    assert (first == second) is (one == other)
+    assert KV_KEY.fullmatch(first)
+    assert first.partition(".")[0] == "filter"
+    assert first.count(".") == 1
