@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -18,7 +19,13 @@ async def test_event_arrives_as_it_was_sent(nats: NatsServer) -> None:
     async with working(nats.url) as world, sink() as there:
         await world.trigger("t", there.url + "in?x=1")
         await world.send(
-            data, id="a b%", source="/ü", subject='q"', datacontenttype='a/b; c="d e"', extra="€", time="1985-04-12T23:20:50Z"
+            data,
+            id="a b%",
+            source="/ü",
+            subject='q"',
+            datacontenttype='a/b; c="d e"',
+            extra="€",
+            time="1985-04-12T23:20:50Z",
         )
         await world.until_settled()
         request = there.requests[0]
@@ -98,7 +105,7 @@ async def test_sink_behind_a_reference_is_found_in_the_address_book_and_a_change
             await world.until_settled()
             return bool(new.requests)
 
-        _: bool = await eventually(arrives_at_the_new, "the new address is used")
+        await eventually(arrives_at_the_new, "the new address is used")
         assert old.requests[0].path == "/base/more"
         assert new.requests[0].path == "/more"
         assert first in old.ids
@@ -131,7 +138,9 @@ async def test_sink_that_was_dead_gets_its_events_soon_after_its_address_changed
         await eventually(lambda: set(well.ids) == set(ids), "all are delivered", within_s=3)
 
 
-@pytest.mark.parametrize("failure", [answer(500), answer(404), answer(408), answer(409), RESET, raw(b"rubbish", end="close")])
+@pytest.mark.parametrize(
+    "failure", [answer(500), answer(404), answer(408), answer(409), RESET, raw(b"rubbish", end="close")]
+)
 async def test_retryable_failures_are_tried_again_until_they_succeed(nats: NatsServer, failure: Reaction) -> None:
     async with working(nats.url) as world, sink(failure, failure, failure, OK) as there:
         await world.trigger("t", there.url)
@@ -152,7 +161,12 @@ async def test_retries_that_are_exhausted_leave_a_dead_letter_with_its_facts(nat
         await world.until_settled()
         await world.until_queues_hold(0)
         facts = letter.facts
-        assert (letter.trigger, letter.trigger_name, letter.event.id, letter.event.data) == ("t", "default/t", sent, b"data")
+        assert (letter.trigger, letter.trigger_name, letter.event.id, letter.event.data) == (
+            "t",
+            "default/t",
+            sent,
+            b"data",
+        )
         assert (facts.attempts, facts.status, facts.destination) == (4, 500, there.url)
         assert (facts.error_data, facts.sequence) == (b"out of order", 1)
         assert facts.accepted <= facts.first_failure < facts.last_failure
@@ -211,7 +225,7 @@ async def test_retries_that_wait_longer_than_a_second_fire_in_time(nats: NatsSer
         await world.send()
         await eventually(lambda: len(there.requests) == 3, "it is delivered")
         times = [request.at for request in there.requests]
-        assert all(1.1 < later - before < 2.5 for before, later in zip(times, times[1:], strict=False))
+        assert all(1.1 < later - before < 2.5 for before, later in itertools.pairwise(times))
         await world.until_queues_hold(0)
 
 

@@ -12,10 +12,11 @@ from tests.component.test_outbound_pool import outbound, post
 from tests.support.sinks import Reaction, raw, sink
 
 _HEAD = b"HTTP/1.1 200 OK\r\n"
+_DRIPS: list[bytes | float] = [b"x", 0.03] * 100
 
 
 async def test_dripping_body_ends_at_the_deadline() -> None:
-    drip = raw(_HEAD + b"content-length: 100\r\n\r\n", *[b"x", 0.03] * 100)
+    drip = raw(_HEAD + b"content-length: 100\r\n\r\n", *_DRIPS)
     async with sink(drip) as there, outbound() as client:
         loop = asyncio.get_running_loop()
         start = loop.time()
@@ -25,7 +26,7 @@ async def test_dripping_body_ends_at_the_deadline() -> None:
 
 
 async def test_dripping_headers_end_at_the_deadline() -> None:
-    async with sink(raw(*[b"H", 0.03] * 100)) as there, outbound() as client:
+    async with sink(raw(*_DRIPS)) as there, outbound() as client:
         with pytest.raises((TimeoutError, NoAnswerError)):
             await post(client, there.url, timeout_s=0.2)
 
@@ -71,7 +72,14 @@ async def test_body_of_exactly_the_limit_is_whole() -> None:
         (_HEAD + b"transfer-encoding: chunked\r\n\r\n1;", *[b"e" * 65536] * 200),
         tuple([b"HTTP/1.1 100 Continue\r\n\r\n" * 2000] * 200),
     ],
-    ids=["many headers", "one endless header", "endless reason", "endless trailer", "endless extension", "endless 100s"],
+    ids=[
+        "many headers",
+        "one endless header",
+        "endless reason",
+        "endless trailer",
+        "endless extension",
+        "endless 100s",
+    ],
 )
 async def test_endless_head_is_no_answer_and_is_not_gathered(parts: tuple[bytes, ...]) -> None:
     async with sink(Reaction(parts, "hang")) as there, outbound() as client:
@@ -81,7 +89,9 @@ async def test_endless_head_is_no_answer_and_is_not_gathered(parts: tuple[bytes,
 
 
 async def test_chunked_answer_is_put_together_and_the_connection_kept() -> None:
-    chunked = raw(_HEAD + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n", 0.01, b"4;x=y\r\ndefg\r\n0\r\nx-t: 1\r\n\r\n")
+    chunked = raw(
+        _HEAD + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n", 0.01, b"4;x=y\r\ndefg\r\n0\r\nx-t: 1\r\n\r\n"
+    )
     async with sink(chunked) as there, outbound() as client:
         assert (await post(client, there.url)).body == b"abcdefg"
         assert (await post(client, there.url)).body == b"abcdefg"

@@ -173,7 +173,11 @@ async def test_second_answer_that_nobody_asked_for_is_not_taken_for_the_next() -
 
 
 async def test_redirects_are_not_followed() -> None:
-    async with sink() as elsewhere, sink(answer(302, headers={"location": elsewhere.url})) as there, outbound() as client:
+    async with (
+        sink() as elsewhere,
+        sink(answer(302, headers={"location": elsewhere.url})) as there,
+        outbound() as client,
+    ):
         assert (await post(client, there.url)).status == 302
         assert not elsewhere.requests
 
@@ -268,7 +272,19 @@ def test_user_and_password_of_a_url_go_as_basic_authorization(userinfo: str, pai
 
 @pytest.mark.parametrize(
     "url",
-    ["", "a", "/a", "ftp://a", "http://", "http:///x", "http://a:x/", "http://a:99999/", "http://ä/", "http://a/ b", "http://a/ü"],
+    [
+        "",
+        "a",
+        "/a",
+        "ftp://a",
+        "http://",
+        "http:///x",
+        "http://a:x/",
+        "http://a:99999/",
+        "http://ä/",
+        "http://a/ b",
+        "http://a/ü",
+    ],
 )
 def test_what_is_no_url_to_post_to_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):

@@ -14,6 +14,9 @@ from scaup.core.http.outbound import NoAnswerError, Origin
 from tests.component.test_outbound_pool import outbound
 from tests.support.sinks import answer, sink
 
+_MAKE = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+_FOR = ["-subj", "/CN=sink", "-addext", "subjectAltName=IP:127.0.0.1"]
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -31,8 +34,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     where: Path = tmp_path_factory.mktemp("tls")
     key, cert = where / "key.pem", where / "cert.pem"
     subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-        + ["-subj", "/CN=sink", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)],
+        [openssl, *_MAKE, *_FOR, "-keyout", str(key), "-out", str(cert)],
         check=True,
         capture_output=True,
     )

@@ -105,14 +105,18 @@ class World:
         await self.bus.acked.store(names.event_subject(self.broker.uid), data or b"", stored.to_headers(event, passed))
         return event.id
 
-    async def send_many(self, count: int, **attributes: str) -> list[str]:
-        return list(await asyncio.gather(*(self.send(**attributes) for _ in range(count))))
+    async def send_many(self, count: int, data: bytes = b"{}", **attributes: str) -> list[str]:
+        return list(await asyncio.gather(*(self.send(data, None, **attributes) for _ in range(count))))
 
     async def dispatcher(self, *, bus_url: str = "", replica: str = "", **settings: Any) -> Running:
         """Start a dispatcher, in this process."""
         replica = replica or f"dispatcher-{len(asyncio.all_tasks())}"
-        values = {"bus": BusSettings(bus_url or self.url), "service": ServiceSettings(replica=replica)}
-        whole = DispatcherSettings(**(values | {"metrics_listen": ANYWHERE} | settings))
+        whole = DispatcherSettings(
+            bus=BusSettings(bus_url or self.url),
+            service=ServiceSettings(replica=replica),
+            metrics_listen=ANYWHERE,
+            **settings,
+        )
         return await self._start(lambda life: run_dispatcher(whole, life), names.replica_key("dispatcher", replica))
 
     async def filter(self, replica: str = "filter-1") -> Running:
@@ -130,7 +134,7 @@ class World:
                 running.task.result()
             return await Bucket(self.bus, names.REPLICAS_BUCKET).get(key) is not None
 
-        _: bool = await eventually(has_reported, f"{key} is up")
+        await eventually(has_reported, f"{key} is up")
         return running
 
     async def _end(self, running: Running) -> None:
@@ -155,7 +159,7 @@ class World:
         async def is_settled() -> bool:
             return await self.unsettled() == 0
 
-        _: bool = await eventually(is_settled, "the log is acknowledged", within_s=within_s)
+        await eventually(is_settled, "the log is acknowledged", within_s=within_s)
 
     async def queued(self) -> list[Msg]:
         """What is in the queues of all Triggers, scheduled retries included."""
@@ -180,7 +184,7 @@ class World:
         async def holds() -> bool:
             return await self.queue_size() == count
 
-        _: bool = await eventually(holds, f"{count} entries are queued", within_s=within_s)
+        await eventually(holds, f"{count} entries are queued", within_s=within_s)
 
     async def dead_letters(self, count: int = 0, within_s: float = 10.0) -> list[DeadLetter]:
         """The kept dead letters, when there are ``count`` of them at least."""

@@ -34,7 +34,9 @@ class Connection:
         with suppress(ConnectionError):  # the answer may be there all the same
             await self.writer.drain()
 
-    async def request(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
+    async def request(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Answer:
         lengths = {} if {"content-length", "transfer-encoding"} & set(headers or ()) else {"content-length": len(body)}
         lines = [f"{name}: {value}" for name, value in ({"host": "t"} | dict(headers or {}) | lengths).items()]
         head = "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode("latin-1")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nats.aio.msg import Msg
+from nats.js.errors import NotFoundError
 
 from scaup.core.bus import topology
 from scaup.core.bus.connection import Bus
@@ -77,9 +78,7 @@ class InProcess:
 
 
 @asynccontextmanager
-async def ingress_here(
-    bus: Bus, definitions: Definitions | None = None, **settings: Any
-) -> AsyncIterator[InProcess]:
+async def ingress_here(bus: Bus, definitions: Definitions | None = None, **settings: Any) -> AsyncIterator[InProcess]:
     """The real ingress app behind the real HTTP server. Without ``definitions`` it follows the bucket."""
     held = definitions or Definitions()
     app = Ingress(bus, held, IngressSettings(**settings), metrics_app(Health()))
@@ -107,7 +106,10 @@ async def entries(bus: Bus, broker: BrokerUid, *, stream: str = "") -> list[Msg]
         return []
     found = []
     for sequence in range(state["first_seq"], state["last_seq"] + 1):
-        raw = await jetstream.get_msg(name, sequence)
+        try:
+            raw = await jetstream.get_msg(name, sequence)
+        except NotFoundError:  # settled or trimmed meanwhile
+            continue
         found.append(Msg(bus.client, raw.subject or "", "", raw.data or b"", raw.headers))
     return found
 

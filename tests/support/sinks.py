@@ -48,7 +48,9 @@ class Reaction:
     end: str = "keep"
 
 
-def answer(status: int = 202, body: bytes = b"", headers: dict[str, str] | None = None, *, delay_s: float = 0) -> Reaction:
+def answer(
+    status: int = 202, body: bytes = b"", headers: dict[str, str] | None = None, *, delay_s: float = 0
+) -> Reaction:
     """A plain answer, after ``delay_s``."""
     lines = {"content-length": str(len(body)), **(headers or {})}
     head = f"HTTP/1.1 {status} X\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"

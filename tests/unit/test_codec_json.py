@@ -89,7 +89,9 @@ def test_other_names_are_refused(name: str) -> None:
         decode(f'"{name}":"x"')
 
 
-@pytest.mark.parametrize("members", ['"id":"2"', '"a":1,"a":1', '"data":1,"data":2', '"data_base64":"","data_base64":""'])
+@pytest.mark.parametrize(
+    "members", ['"id":"2"', '"a":1,"a":1', '"data":1,"data":2', '"data_base64":"","data_base64":""']
+)
 def test_a_name_that_is_there_twice_is_refused(members: str) -> None:
     with pytest.raises(MalformedEventError, match="twice"):
         decode(members)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,7 +78,7 @@ def test_only_space_quote_percent_and_what_is_not_printable_ascii_is_encoded(val
     assert percent.encode(value) == encoded
 
 
-@given(st.text(st.characters(exclude_categories=("Cs",))))
+@given(st.text(st.characters(codec="utf-8")))
 def test_every_text_comes_back_and_is_safe_in_a_header(value: str) -> None:
     encoded = percent.encode(value)
     assert percent.decode(encoded.encode("ascii")) == value
@@ -85,7 +87,5 @@ def test_every_text_comes_back_and_is_safe_in_a_header(value: str) -> None:
 
 @given(st.binary(max_size=30))
 def test_no_bytes_make_decoding_fail_otherwise_than_by_value_error(raw: bytes) -> None:
-    try:
+    with contextlib.suppress(ValueError):
         percent.decode(raw)
-    except ValueError:
-        pass

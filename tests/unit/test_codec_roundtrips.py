@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaup.core.bus.client import QuickClient
@@ -18,12 +18,14 @@ def _as_received(headers: dict[str, str]) -> tuple[str | None, list[tuple[bytes,
     return headers.get("content-type"), raw
 
 
+@settings(max_examples=60)
 @given(events())
 def test_through_binary_mode(event: Event) -> None:
     headers, body = http.encode_binary(event)
     assert http.decode(*_as_received(headers), body) == [event]
 
 
+@settings(max_examples=60)
 @given(events())
 def test_through_structured_mode(event: Event) -> None:
     headers, body = http.encode_structured(event)
@@ -36,12 +38,14 @@ def test_through_structured_mode(event: Event) -> None:
     assert found == event
 
 
+@settings(max_examples=25)
 @given(st.lists(events(), max_size=4))
 def test_a_batch_keeps_its_events_and_their_order(batch: list[Event]) -> None:
     bare = [Event(event.attributes) for event in batch]
     assert jsonformat.decode_batch(jsonformat.encode_batch(bare)) == bare
 
 
+@settings(max_examples=60)
 @given(events())
 def test_through_the_event_log_as_it_stands_on_the_wire(event: Event) -> None:
     headers = stored.to_headers(event, {"knative-foo": "bar"})
@@ -64,7 +68,13 @@ def test_an_entry_follows_the_nats_binding() -> None:
     }
 
 
-@given(st.integers(1), st.integers(0, 99), st.binary(max_size=2000), st.text(max_size=2000), st.none() | st.integers(100, 599))
+@given(
+    st.integers(1),
+    st.integers(0, 99),
+    st.binary(max_size=2000),
+    st.text(max_size=2000),
+    st.none() | st.integers(100, 599),
+)
 def test_the_facts_of_a_delivery_come_back(
     sequence: int, attempts: int, error_data: bytes, reason: str, status: int | None
 ) -> None:

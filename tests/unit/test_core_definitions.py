@@ -26,8 +26,12 @@ TRIGGERS = st.builds(
     st.lists(st.fixed_dictionaries({"attributes": st.dictionaries(TEXT, TEXT)}), max_size=2).map(tuple),
     st.booleans(), DELIVERIES,
 )  # fmt: skip
-BROKERS = st.builds(d.BrokerDefinition, TEXT.map(BrokerUid), TEXT, TEXT, st.integers(1), st.integers(0), SECONDS, st.integers(1))
-ENTRIES = st.builds(AddressBookEntry, st.lists(st.builds(Address, TEXT, MAYBE, MAYBE, MAYBE), max_size=3).map(tuple), TEXT)
+BROKERS = st.builds(
+    d.BrokerDefinition, TEXT.map(BrokerUid), TEXT, TEXT, st.integers(1), st.integers(0), SECONDS, st.integers(1)
+)
+ENTRIES = st.builds(
+    AddressBookEntry, st.lists(st.builds(Address, TEXT, MAYBE, MAYBE, MAYBE), max_size=3).map(tuple), TEXT
+)
 
 
 def through_json(definition: d.Definition) -> dict[str, Any]:
@@ -59,7 +63,11 @@ def test_what_is_unset_is_left_out_and_what_a_newer_version_adds_is_passed_over(
     value = through_json(a_trigger())
     assert value["subscriber"] == {"uri": "http://127.0.0.1:9/"}
     assert "dead_letter_sink" not in value["delivery"]
-    value |= {"newer": 1, "subscriber": value["subscriber"] | {"newer": 1}, "delivery": value["delivery"] | {"newer": 1}}
+    value |= {
+        "newer": 1,
+        "subscriber": value["subscriber"] | {"newer": 1},
+        "delivery": value["delivery"] | {"newer": 1},
+    }
     assert d.trigger_from_json(value) == a_trigger()
     assert d.broker_from_json(through_json(a_broker()) | {"newer": 1}) == a_broker()
 

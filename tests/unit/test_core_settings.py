@@ -96,7 +96,9 @@ def test_a_secret_does_not_show_itself() -> None:
     assert isinstance(settings.bus.token, Secret)
 
 
-@pytest.mark.parametrize(("text", "shown"), [("127.0.0.1:8080", "127.0.0.1:8080"), ("[::1]:0", "[::1]:0"), (":9", "0.0.0.0:9")])
+@pytest.mark.parametrize(
+    ("text", "shown"), [("127.0.0.1:8080", "127.0.0.1:8080"), ("[::1]:0", "[::1]:0"), (":9", "0.0.0.0:9")]
+)
 def test_an_address_to_listen_on_is_read_and_shown(text: str, shown: str) -> None:
     assert str(Listen.parse(text)) == shown
 

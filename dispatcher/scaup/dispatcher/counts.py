@@ -17,7 +17,7 @@ _DETAIL_EVERY: Final = 5
 
 
 class Counts:
-    """Events waiting, by lane. Exact at each sweep; in between what this dispatcher parked is added."""
+    """Events waiting, by lane. Exact at each sweep; in between what this dispatcher stores is added."""
 
     def __init__(self, bus: Bus, quota: int) -> None:
         self._bus = bus
@@ -29,9 +29,9 @@ class Counts:
         """Whether the lane's quota is used up."""
         return self._lanes[lane] >= self._quota
 
-    def parked(self, lane: Lane) -> None:
-        """This dispatcher stored one more in the lane's queue."""
-        self._lanes[lane] += 1
+    def add(self, lane: Lane, number: int) -> None:
+        """This dispatcher stores so many more in the lane's queue, or failed to where ``number`` is below zero."""
+        self._lanes[lane] += number
 
     def waiting(self, lane: Lane) -> int:
         """Events waiting in a lane, as far as is known."""

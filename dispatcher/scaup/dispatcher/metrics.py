@@ -21,7 +21,7 @@ PARKED = Counter("scaup_parked_events_total", "Events stored in a Trigger's queu
 DEAD = Counter("scaup_dead_lettered_events_total", "Events that became dead letters.", [*_TRIGGER, "to"])
 DROPPED = Counter(
     "scaup_dropped_events_total",
-    "Events given up by a stated policy: trigger_deleted, dead_letters_full.",
+    "Events given up by a stated policy: trigger_deleted, dead_letters_full, too_large.",
     ["namespace", "broker", "reason"],
 )
 QUEUE_EVENTS = Gauge("scaup_trigger_queue_events", "Events waiting in a Trigger's queue.", _TRIGGER)

@@ -58,9 +58,13 @@ class Settler:
         # What is parked already waits under a schedule: only another schedule takes its place.
         due = time.time() + delay_s if delay_s or delivery.parked is not None else 0.0
         again = f":{due:.3f}" if delivery.parked is not None else ""
-        sequence = await self._store(lane, delivery.outgoing, replace(facts, not_before=due), again)
+        self._counts.add(lane, int(is_more))  # before it is stored, for many are being parked at once
+        try:
+            sequence = await self._store(lane, delivery.outgoing, replace(facts, not_before=due), again)
+        except BaseException:
+            self._counts.add(lane, -int(is_more))
+            raise
         if is_more:
-            self._counts.parked(lane)
             self._trigger_counter(lane, reason)
         delivery.parked = sequence
 
@@ -86,7 +90,7 @@ class Settler:
             outgoing = with_error(delivery.outgoing, facts)
             # A fresh start for the dead letter's own attempts; what happened before stays in the facts.
             await self._store(sink_lane, outgoing, replace(facts, attempts=0, not_before=0.0), "")
-            self._counts.parked(sink_lane)
+            self._counts.add(sink_lane, 1)
         else:
             await self._keep(delivery.outgoing, lane, facts, trigger)
         if trigger is not None:

@@ -26,6 +26,12 @@ class QuickClient(Client):
                 headers[name] = value.strip()
         return headers
 
+    def give_up_requests(self) -> None:
+        """Fail the requests under way: their answers cannot come, and the client would wait for their deadlines."""
+        for answer in self._resp_map.values():
+            if not answer.done():
+                answer.set_exception(nats.errors.ConnectionReconnectingError())
+
     async def send(self, subject: str, reply: str, data: bytes, headers: dict[str, str] | None) -> None:
         """Publish. Subjects and headers are ours: checked where they are made, one line each.
 

@@ -103,6 +103,9 @@ class Bus:
         except nats.errors.NoRespondersError as error:
             msg = f"nobody answers on {subject}"
             raise BusUnavailableError(msg) from error
+        except nats.errors.ConnectionReconnectingError as error:
+            msg = f"the connection to NATS was lost before the answer on {subject} came"
+            raise BusUnavailableError(msg) from error
         except (TimeoutError, nats.errors.Error) as error:
             msg = f"no answer on {subject} within {timeout:g} s"
             raise BusUnavailableError(msg) from error
@@ -159,6 +162,7 @@ async def connect(access: BusAccess, name: str) -> AsyncIterator[Bus]:
 
     async def disconnected() -> None:
         acked.connection_lost()
+        client.give_up_requests()
         bus._change(False)  # noqa: SLF001
 
     async def reconnected() -> None:

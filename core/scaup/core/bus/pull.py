@@ -37,8 +37,8 @@ class Puller:
     """Pulls one consumer for as long as ``run`` runs.
 
     ``consumer`` names stream and durable. ``room()`` says how many messages may come (0: none now; call ``wake`` when
-    that changes); ``received`` gets each
-    message, in order, and must not block. ``gone`` is called when the consumer or its stream is not there.
+    that changes); ``received`` gets each message, in order, and must not block. ``gone`` is called when the consumer
+    or its stream is not there.
     """
 
     def __init__(
@@ -94,6 +94,8 @@ class Puller:
             await end_subscription()
 
     async def _ask(self) -> None:
+        if self._outstanding * 2 >= self._batch:
+            return  # more would only be lost to this replica's like while it is paused
         want = min(self._batch, self._room() - self._outstanding)
         if want <= 0 or (self._outstanding and want * 2 < self._batch):
             return

@@ -42,6 +42,8 @@ class Life:
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
         self.health = Health()
+        self.has_nothing_to_drain = False
+        """While it is set (waiting for NATS at the start), a signal ends the service at once."""
 
     def stop(self) -> None:
         """Begin to stop. Saying it again changes nothing."""
@@ -98,7 +100,7 @@ async def _live(role: str, run: Callable[[S, Life], Awaitable[None]], settings: 
         if first is None:
             first = now
             life.stop()
-            loop.call_later(drain_s, work.cancel)
+            loop.call_later(0 if life.has_nothing_to_drain else drain_s, work.cancel)
         elif now - first > _SECOND_SIGNAL_AFTER_S:
             work.cancel()
 
@@ -109,7 +111,8 @@ async def _live(role: str, run: Callable[[S, Life], Awaitable[None]], settings: 
     try:
         await work
     except asyncio.CancelledError:
-        log.warning("lifecycle.drain_deadline", role=role, drain_s=drain_s)
+        if not life.has_nothing_to_drain:
+            log.warning("lifecycle.drain_deadline", role=role, drain_s=drain_s)
     except Exception as error:  # noqa: BLE001 - the last border: say it once and end
         cause = _first(error)
         if isinstance(cause, ScaupError):

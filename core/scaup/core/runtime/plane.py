@@ -59,7 +59,9 @@ async def data_plane(
     async with asyncio.TaskGroup() as tasks:
         observed = tasks.create_task(observing.run(), name="observing")
         life.health.add("bus", lambda: "not connected to NATS yet")
+        life.has_nothing_to_drain = True
         async with connect(bus_settings.access(), f"scaup-{role}") as bus:
+            life.has_nothing_to_drain = False
             watch_bus(bus, life.health)
             plane = Plane(bus, service.replica_name, life, tasks)
             life.health.add("definitions", plane.definitions.why_not_ready)
