@@ -75,6 +75,9 @@ class _Parser:
         if len(value) != 1:
             raise DefinitionError(path, _not_one(value))
         dialect, content = next(iter(value.items()))
+        return self._dialect(dialect, content, path, depth)
+
+    def _dialect(self, dialect: Any, content: Any, path: str, depth: int) -> Tree:
         here = f"{path}.{dialect}" if isinstance(dialect, str) else path
         if dialect == "attributes":
             return Attributes(tuple(_pairs(content, here, may_be_empty=True)))

@@ -1,4 +1,4 @@
-"""The filter tree: what a Trigger wants, after its text was checked. Plain values; parsing and compiling are elsewhere."""
+"""The filter tree: what a Trigger wants, after its text was checked. Plain values only."""
 
 from __future__ import annotations
 
