@@ -86,11 +86,13 @@ class Dispatcher:
 
     async def drain(self, deadline_s: float) -> None:
         """Stop pulling, let what is under way finish, hand the rest back."""
-        for _, task in (*self._workers.values(), *self._queues.values()):
-            task.cancel()
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline_s
-        await asyncio.sleep(0)
+        pulling = [task for _, task in (*self._workers.values(), *self._queues.values())]
+        for task in pulling:
+            task.cancel()
+        if pulling:
+            await asyncio.wait(pulling, timeout=deadline_s)
         while loop.time() < end and self._is_busy:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         for worker, _ in self._workers.values():

@@ -145,6 +145,8 @@ class Target:
 
     async def _take(self, delivery: Delivery) -> None:
         """One delivery to its end; an error of our own is a failed attempt, not the end of the process."""
+        if delivery.is_withdrawn:
+            return  # between the offer and this moment
         now = asyncio.get_running_loop().time()
         if now > delivery.lease_until:
             delivery.failed()  # somebody else may have it by now

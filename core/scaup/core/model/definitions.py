@@ -158,7 +158,7 @@ def trigger_from_json(value: dict[str, Any]) -> TriggerDefinition:
     known["subscriber"] = Destination(**_known(Destination, known["subscriber"]))
     known["filters"] = tuple(known.get("filters", ()))
     known["delivery"] = Delivery(
-        **delivery, dead_letter_sink=Destination(**_known(Destination, dead)) if dead else None
+        **delivery, dead_letter_sink=Destination(**_known(Destination, dead)) if dead is not None else None
     )
     return TriggerDefinition(**known)
 

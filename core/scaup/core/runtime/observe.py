@@ -11,7 +11,8 @@ from starlette.routing import Route
 from scaup.core.bus.connection import Bus
 from scaup.core.runtime.health import Health
 
-disable_created_metrics()  # a second series for every counter, which nobody asked for
+# A second series for every counter, which nobody asked for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 _BUS_CONNECTED = Gauge("scaup_bus_connected", "1 while the process has a connection to NATS, else 0.")
 
 
