@@ -8,6 +8,7 @@ import pytest
 
 from scaup.core.codec import attributes as rules
 from scaup.core.model.errors import MalformedEventError
+from scaup.core.model.event import is_json
 from tests.support.events import REQUIRED, an_event
 
 
@@ -136,4 +137,4 @@ def test_names_are_lower_case_letters_and_digits(name: str, allowed: bool) -> No
      ("json", False), ("+json", False), ("application/json-seq", False), ("text/plain", False)],
 )  # fmt: skip
 def test_json_is_known_by_its_media_type(media: str, json: bool) -> None:
-    assert rules.is_json(media) is json
+    assert is_json(media) is json

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from scaup.core.bus.client import QuickClient
 from scaup.core.codec import http, jsonformat, kept, stored
-from scaup.core.codec.attributes import is_json
-from scaup.core.model.event import Event
+from scaup.core.model.event import Event, is_json
 from tests.support.events import an_event, events
 
 

@@ -45,13 +45,6 @@ def is_media_type(text: str) -> bool:
     return bool(_MEDIA_TYPE.fullmatch(text))
 
 
-@lru_cache(maxsize=1024)
-def is_json(datacontenttype: str) -> bool:
-    """Whether a media type means JSON: ``*/json`` or ``*/*+json``, in any case, parameters aside."""
-    essence = datacontenttype.partition(";")[0].strip().lower()
-    return essence.endswith(("/json", "+json")) and "/" in essence
-
-
 def is_time(text: str) -> bool:
     """Whether ``text`` is an RFC 3339 timestamp, of a day that its month has (RFC 3339 5.7)."""
     found = _TIME.fullmatch(text)

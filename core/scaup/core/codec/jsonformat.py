@@ -18,7 +18,7 @@ import orjson
 
 from scaup.core.codec import attributes as rules
 from scaup.core.model.errors import MalformedEventError
-from scaup.core.model.event import OPTIONAL, REQUIRED, Event
+from scaup.core.model.event import OPTIONAL, REQUIRED, Event, is_json
 
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -94,7 +94,7 @@ def encode(event: Event) -> bytes:
     if not data:
         return members
     kind = event.attributes.get("datacontenttype")
-    if kind is not None and rules.is_json(kind):
+    if kind is not None and is_json(kind):
         if _is_json_text(data):
             return members[:-1] + b',"data":' + data.strip() + b"}"
     elif kind is not None and kind.lower().startswith("text/"):
@@ -224,7 +224,7 @@ def _content(data: tuple[Any, str], attributes: dict[str, str]) -> bytes:
     """The data bytes: its own characters where it is JSON, the string itself where it is not."""
     value, span = data
     kind = attributes.get("datacontenttype")
-    if kind is None or rules.is_json(kind):
+    if kind is None or is_json(kind):
         # Stored in binary mode, where the default of the JSON format has to be written out (JSON format 3.1).
         attributes.setdefault("datacontenttype", "application/json")
         return span.encode()

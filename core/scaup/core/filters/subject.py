@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from scaup.core.codec.attributes import is_json
+from scaup.core.model.event import is_json
 
 ABSENT: Final = object()
 """There is no data, it is not JSON, or it does not parse."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 REQUIRED: Final = ("specversion", "id", "source", "type")
@@ -72,3 +73,10 @@ def next_hops(given: str | None) -> int:
 def is_passed(header: str) -> bool:
     """Whether a request header (lower case) travels with the event to its subscribers."""
     return header in PASSED_HEADERS or header.startswith(PASSED_PREFIXES)
+
+
+@lru_cache(maxsize=1024)
+def is_json(datacontenttype: str) -> bool:
+    """Whether a media type means JSON: ``*/json`` or ``*/*+json``, in any case, parameters aside."""
+    essence = datacontenttype.partition(";")[0].strip().lower()
+    return essence.endswith(("/json", "+json")) and "/" in essence
