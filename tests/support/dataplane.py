@@ -28,7 +28,6 @@ from scaup.core.model.definitions import (
     to_json,
 )
 from scaup.core.model.event import ARRIVAL_TIME, HOPS
-from scaup.core.model.names import TriggerUid
 from scaup.core.runtime.lifecycle import Life
 from scaup.core.runtime.settings import BusSettings, Listen, ServiceSettings
 from scaup.dispatcher.__main__ import run as run_dispatcher
@@ -242,6 +241,3 @@ async def working(nats_url: str, settings: dict[str, Any] | None = None, **broke
 def delivery(**changes: Any) -> Delivery:
     """The quick delivery, changed."""
     return replace(QUICK, **changes)
-
-
-__all__ = ["QUICK", "Running", "TriggerUid", "World", "delivery", "metric", "of_trigger", "working", "world"]

@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -185,22 +185,3 @@ async def sink(*reactions: Reaction, tls: ssl.SSLContext | None = None) -> Async
         yield running
     finally:
         await running.stop()
-
-
-@dataclass
-class Ledger:
-    """How often each id came to each sink."""
-
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    def saw(self, where: str, event_id: str) -> None:
-        seen = self.counts.setdefault(where, {})
-        seen[event_id] = seen.get(event_id, 0) + 1
-
-    def missing(self, where: str, ids: set[str]) -> set[str]:
-        """Those of ``ids`` that never came to ``where``."""
-        return ids - self.counts.get(where, {}).keys()
-
-    def duplicates(self, where: str) -> int:
-        """Deliveries beyond the first, of all ids."""
-        return sum(count - 1 for count in self.counts.get(where, {}).values())

@@ -1,0 +1,158 @@
+"""A target with everything around it made up: the moments that a real bus and a real sink seldom hit."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+from scaup.core.codec.kept import Facts
+from scaup.core.model.errors import BusUnavailableError, EventTooLargeError
+from scaup.core.model.names import BrokerUid, Lane, TriggerUid
+from scaup.dispatcher.attempt import Outgoing
+from scaup.dispatcher.entries import Delivery
+from scaup.dispatcher.judge import Accepted, NoAnswer, Outcome
+from scaup.dispatcher.settings import DispatcherSettings
+from scaup.dispatcher.target import Target, Tools
+from tests.support.events import a_trigger
+
+LANE = Lane(BrokerUid("broker-1"), TriggerUid("trigger-1"))
+
+
+class Around:
+    """Attempts, settler and definitions in one: what was asked of them is in ``calls``."""
+
+    def __init__(self, *outcomes: Outcome | Exception) -> None:
+        self.outcomes = list(outcomes)
+        self.calls: list[str] = []
+        self.refusal: Exception | None = None
+        self.triggers = {TriggerUid("trigger-1"): a_trigger()}
+        self.brokers: dict[str, Any] = {}
+        self.address_book: dict[str, Any] = {}
+        self.deleted_triggers: set[str] = set()
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def make(self, *_args: Any, **_more: Any) -> Outcome:
+        self.calls.append("attempt")
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def park(self, _delivery: Delivery, _facts: Facts, _delay_s: float, reason: str) -> None:
+        self.calls.append(f"park {reason}")
+        if self.refusal is not None:
+            raise self.refusal
+
+    def drop(self, _lane: Lane, reason: str, _events: int = 1) -> None:
+        self.calls.append(f"drop {reason}")
+
+    def start(self, work: Any, _name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.append(task)
+        return task
+
+    def target(self) -> Target:
+        whole = SimpleNamespace(is_busy=False)
+        tools = Tools(*cast("Any", (None, self, self, self, DispatcherSettings(), whole, self.start)))
+        return Target(LANE, tools)
+
+    def delivery(self, *, lease_s: float = 10.0) -> Delivery:
+        until = asyncio.get_running_loop().time() + lease_s
+        end = self.calls.append
+        return Delivery(LANE, Outgoing({}, b""), Facts(1), lambda _: end("done"), lambda _: end("back"), until)
+
+    async def settle(self) -> None:
+        while pending := [task for task in self.tasks if not task.done()]:
+            await asyncio.wait(pending)
+
+
+async def test_delivery_withdrawn_between_its_offer_and_its_turn_is_not_made() -> None:
+    around = Around()
+    delivery = around.delivery()
+    around.target().offer(delivery)
+    delivery.is_withdrawn = True
+    await around.settle()
+    assert around.calls == []
+
+
+async def test_delivery_whose_lease_is_over_is_handed_back_and_not_made() -> None:
+    around = Around()
+    around.target().offer(around.delivery(lease_s=-1.0))
+    await around.settle()
+    assert around.calls == ["back"]
+
+
+async def test_error_of_our_own_hands_back_and_does_not_leave_the_breaker_waiting_for_its_probe() -> None:
+    around = Around(*[NoAnswer("gone")] * 8, RuntimeError("a bug"), Accepted(202))
+    target = around.target()
+    for _ in range(8):
+        target.offer(around.delivery())
+    await around.settle()
+    assert target.breaker.is_open
+    probe_at = target.breaker.next_probe_at()
+    assert probe_at is not None
+    target.breaker._open_until = 0.0
+    target.offer(around.delivery())
+    await around.settle()
+    assert around.calls[-1] == "back"
+    target.breaker._open_until = 0.0
+    target.offer(around.delivery())
+    await around.settle()
+    assert around.calls[-2:] == ["attempt", "done"]
+    assert not target.breaker.is_open
+
+
+async def test_trigger_that_was_deleted_drops_and_one_that_is_unknown_hands_back() -> None:
+    around = Around()
+    around.triggers.clear()
+    around.target().offer(around.delivery())
+    await around.settle()
+    assert around.calls == ["back"]
+    around.deleted_triggers.add("trigger-1")
+    around.target().offer(around.delivery())
+    await around.settle()
+    assert around.calls[1:] == ["drop trigger_deleted", "done"]
+
+
+async def test_consequence_that_cannot_be_stored_within_the_lease_hands_back() -> None:
+    around = Around(NoAnswer("gone"))
+    around.refusal = BusUnavailableError("away")
+    around.target().offer(around.delivery(lease_s=0.7))
+    await around.settle()
+    assert around.calls == ["attempt", "park retry", "park retry", "back"]
+
+
+async def test_consequence_too_large_to_be_stored_is_dropped_by_a_stated_policy() -> None:
+    around = Around(NoAnswer("gone"))
+    around.refusal = EventTooLargeError("too large")
+    around.target().offer(around.delivery())
+    await around.settle()
+    assert around.calls == ["attempt", "park retry", "drop too_large", "done"]
+
+
+async def test_new_address_closes_the_breaker() -> None:
+    around = Around(*[NoAnswer("gone")] * 8)
+    target = around.target()
+    for _ in range(8):
+        target.offer(around.delivery())
+    await around.settle()
+    assert target.is_backed_up
+    target.look_again()
+    assert not target.is_backed_up
+
+
+async def test_one_event_goes_straight_as_the_probe_when_the_pause_is_over() -> None:
+    around = Around(*[NoAnswer("gone")] * 9)
+    target = around.target()
+    for _ in range(8):
+        target.offer(around.delivery())
+    await around.settle()
+    assert target.is_backed_up
+    target.breaker._open_until = 0.0
+    assert not target.is_backed_up
+    for _ in range(3):
+        target.offer(around.delivery())
+    await around.settle()
+    since = around.calls[24:]
+    assert (since.count("attempt"), since.count("park breaker"), since.count("done")) == (1, 2, 3)
