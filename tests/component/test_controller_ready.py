@@ -185,12 +185,12 @@ async def test_mistakes_become_conditions_and_stop_nobody_else(nats: NatsServer,
         await w.broker()
         bad = await w.broker("bad", annotations={"scaup.dev/log-max-bytes": "lots"})
         refused = await w.broker("refused", annotations={"scaup.dev/replicas": "3"})
-        dialect = await w.trigger("dialect", SINK, filters=[{"exact": {"type": "a"}}])
+        dialect = await w.trigger("dialect", SINK, filters=[{"exact": {"type": ""}}])
         good = await w.trigger("good", SINK)
         value = await w.until(bad, "TriggerChannelReady", "False", "AnnotationInvalid")
         assert "scaup.dev/log-max-bytes" in condition_of(value, "Ready")["message"]
         await w.until(refused, "TriggerChannelReady", "False", "ChannelFailure")  # no cluster here
-        value = await w.until(dialect, "Ready", "False", "FilterNotSupported")
+        value = await w.until(dialect, "Ready", "False", "FilterInvalid")
         assert "spec.filters[0].exact" in condition_of(value, "Ready")["message"]
         await w.until(good, "Ready", "True")
         assert {b.name for b in plane.brokers.values()} == {"default"}

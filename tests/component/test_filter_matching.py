@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import orjson
 import pytest
 
 from scaup.core.bus.connection import Bus, BusAccess, connect
@@ -43,8 +42,8 @@ async def a_filter(nats: NatsServer) -> AsyncIterator[tuple[Bus, Definitions, Bu
 
 
 async def ask(bus: Bus, question: Question, broker: BrokerUid = BROKER, timeout: float = 2) -> MatchAnswer:
-    answer = await bus.request(match_subject(broker), orjson.dumps(question.to_json()), timeout=timeout)
-    return MatchAnswer.from_json(orjson.loads(answer.data))
+    answer = await bus.request(match_subject(broker), question.to_bytes(), timeout=timeout)
+    return MatchAnswer.from_bytes(answer.data)
 
 
 def about(*kinds: str, revision: int = 0, created: str = "") -> Question:

@@ -116,7 +116,7 @@ async def test_an_accepted_request_is_answered_while_the_ingress_stops(nats: Nat
 
 
 async def test_two_filters_answer_and_either_may_be_killed(nats: NatsServer, tmp_path: Path) -> None:
-    question = orjson.dumps(Question([an_event().attributes]).to_json())
+    question = Question([an_event().attributes]).to_bytes()
     async with connect(BusAccess(nats.url), "test") as bus:
         await define(bus, [a_broker()], [a_trigger("t1")])
         with service("filter", tmp_path, nats.url) as one, service("filter", tmp_path, nats.url) as two:

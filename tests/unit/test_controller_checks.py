@@ -10,7 +10,7 @@ from scaup.controller.annotations import HISTORY_MAX_AGE, LOG_MAX_BYTES, REPLICA
 from scaup.controller.api import DeliveryShape, read
 from scaup.controller.checks import CheckedTrigger, check_broker, check_trigger
 from scaup.controller.delivery import check_delivery
-from scaup.controller.filters import FilterNotSupportedError, check_filters
+from scaup.controller.filters import check_filters
 from scaup.controller.resolve import Ref
 from scaup.core.model.definitions import Delivery
 from scaup.core.model.errors import DefinitionError
@@ -29,6 +29,11 @@ def test_no_filter_lets_every_event_through(legacy: Any, filters: Any) -> None:
     assert check_filters(legacy, filters) == ()
 
 
+def test_filters_are_kept_as_they_are_written_and_win_over_the_legacy_one() -> None:
+    filters = [{"exact": {"type": "a"}}, {"any": [{"cesql": "type = 'a'"}, {"cel": 'ce.type == "a"'}]}]
+    assert check_filters({"attributes": {"type": "b"}}, filters) == tuple(filters)
+
+
 def test_a_legacy_filter_becomes_one_filter_object() -> None:
     attributes = {"type": "a", "source": "", "myext1": "x"}
     assert check_filters({"attributes": attributes}, []) == ({"attributes": attributes},)
@@ -37,15 +42,17 @@ def test_a_legacy_filter_becomes_one_filter_object() -> None:
 @pytest.mark.parametrize(
     ("filters", "path"),
     [
-        ([{"exact": {"type": "a"}}], "spec.filters[0].exact"),
-        ([{"cesql": "TRUE"}, {}], "spec.filters[0].cesql"),
+        ([{"exakt": {"type": "a"}}], "spec.filters[0]"),
+        ([{"cesql": "TRUE"}, {}], "spec.filters[1]"),
+        ([{"any": [{"exact": {"type": "a"}}, {"cesql": "type ="}]}], "spec.filters[0].any[1].cesql"),
+        ([{"cel": "ce.type"}], "spec.filters[0].cel"),
         ([{}], "spec.filters[0]"),
         ([None], "spec.filters[0]"),
         ([{1: 2}], "spec.filters[0]"),
     ],
 )
-def test_filters_of_a_later_version_are_refused_by_name_and_never_passed_over(filters: Any, path: str) -> None:
-    with pytest.raises(FilterNotSupportedError) as caught:
+def test_filters_that_are_not_understood_are_refused_with_their_path(filters: Any, path: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
         check_filters({"attributes": {"type": "a"}}, filters)
     assert caught.value.path == path
 

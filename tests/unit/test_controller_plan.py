@@ -97,7 +97,7 @@ def test_a_broker_made_anew_under_its_name_is_another_one() -> None:
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ({"filters": [{"exact": {"type": "a"}}]}, "FilterNotSupported"),
+        ({"filters": [{"exact": {"type": ""}}]}, "FilterInvalid"),
         ({"filter": {"attributes": {"Type": "a"}}}, "FilterInvalid"),
         ({"delivery": {"timeout": "5s"}}, "DeliveryInvalid"),
         ({"fliter": {}}, "SpecInvalid"),

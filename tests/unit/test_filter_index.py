@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaup.core.filters.attributes import compile_attributes
+from scaup.core.filters.subject import Subject
 from scaup.core.model.definitions import TriggerDefinition
 from scaup.core.model.names import TriggerUid
 from scaup.filter.index import BrokerIndex
@@ -56,7 +57,7 @@ def test_whatever_comes_and_goes_the_index_agrees_with_naive_matching(
             index.put(change)
             present[change.uid] = change
     for attributes in events:
-        found = index.match(attributes)
+        found = index.match(Subject(attributes))
         assert len(set(found)) == len(found)
         assert set(found) == naively(present, attributes)
 
@@ -70,14 +71,14 @@ def test_what_is_removed_leaves_nothing_behind() -> None:
         index.remove(TriggerUid(f"t{number}"))
     index.remove(TriggerUid("never-there"))
     assert len(index) == 0
-    assert index._buckets == {}
+    assert (index._groups, index._values, index._prefixes, index._unguarded) == ({}, {}, {}, {})
 
 
 def test_a_trigger_whose_filters_did_not_pass_the_check_matches_nothing() -> None:
     index = BrokerIndex()
     index.put(a_trigger("t"))
     index.put(a_trigger("t", matching=False))
-    assert index.match(an_event().attributes) == []
+    assert index.match(Subject(an_event().attributes)) == []
 
 
 def test_ten_thousand_triggers_that_do_not_match_are_not_looked_at() -> None:
@@ -91,5 +92,5 @@ def test_ten_thousand_triggers_that_do_not_match_are_not_looked_at() -> None:
 
     for number in range(10_000):
         index.put(a_trigger(f"t{number}", {"type": f"kind-{number}", "ext": "x"}))
-    assert index.match(Watched(an_event(type="kind-7", ext="x").attributes)) == [("t7", 1)]
+    assert index.match(Subject(Watched(an_event(type="kind-7", ext="x").attributes))) == [("t7", 1)]
     assert len(looked_at) < 10

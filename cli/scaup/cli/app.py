@@ -1,4 +1,4 @@
-"""The command line: every command, its options and help. What a command does stands in the module of its name.
+"""The command line: commands, their options and help. What a command does stands in the module of its name.
 
 Imports of the commands stand inside them, so that each starts as fast as it can.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from scaup.cli.access import DATA, find_api, find_nats
+from scaup.cli.filters.commands import filter_app
+from scaup.cli.options import Context, Files, Kubeconfig, Name, Namespace, NatsUrl, Output, OutputOption, Word
 
 app = typer.Typer(
     name="scaup",
@@ -24,32 +25,7 @@ app = typer.Typer(
 )
 deadletters_app = typer.Typer(help="Events that were given up and kept.", no_args_is_help=True)
 app.add_typer(deadletters_app, name="deadletters")
-
-
-class Output(StrEnum):
-    """How to print."""
-
-    table = "table"
-    yaml = "yaml"
-    json = "json"
-
-
-Files = Annotated[
-    list[Path], typer.Option("-f", "--filename", help="A file or directory of definitions; - is standard input.")
-]
-Namespace = Annotated[str, typer.Option("-n", "--namespace", help="The namespace.")]
-Kubeconfig = Annotated[
-    str | None,
-    typer.Option(
-        "--kubeconfig",
-        help="Which API: a kubeconfig. Else $SCAUP_KUBECONFIG, ./.scaup/kubeconfig, $KUBECONFIG, ~/.kube/config.",
-        metavar="FILE",
-    ),
-]
-Context = Annotated[str | None, typer.Option("--context", help="The context in the kubeconfig.")]
-OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print.")]
-Word = Annotated[str, typer.Argument(metavar="KIND", help="brokers, triggers, or any other kind the API knows.")]
-Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only this one.")]
+app.add_typer(filter_app, name="filter")
 
 
 @app.command()
@@ -175,9 +151,7 @@ def deadletters_list(  # noqa: PLR0913, PLR0917 - one parameter an option
     trigger: Annotated[str | None, typer.Option(help="Only this Trigger's.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many of each Broker, the newest.", min=1)] = 1000,
     output: OutputOption = Output.table,
-    nats_url: Annotated[
-        str | None, typer.Option(envvar="SCAUP_NATS_URL", help="Which NATS; else that of `scaup up`.", metavar="URL")
-    ] = None,
+    nats_url: NatsUrl = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
 ) -> None:

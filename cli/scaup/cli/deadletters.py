@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,17 +11,14 @@ import orjson
 
 from scaup.cli import showing
 from scaup.cli.access import ApiAccess, NatsAccess
+from scaup.cli.bus import open_bus
 from scaup.cli.kinds import BROKER, TRIGGER
 from scaup.cli.kube import open_api
 from scaup.cli.lines import clean
-from scaup.cli.problems import FailedError, NotReachableError
-from scaup.core.bus import check
-from scaup.core.bus.connection import Bus, BusAccess, connect
+from scaup.cli.problems import FailedError
 from scaup.core.bus.deadletters import DeadLetter, read
 from scaup.core.codec import jsonformat
 from scaup.core.model.names import BrokerUid
-
-_CONNECT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +52,13 @@ async def find(access: ApiAccess, nats: NatsAccess, wanted: Wanted) -> list[tupl
             msg = f"there is no Broker {wanted.namespace}/{wanted.broker}"
             raise FailedError(msg, hint="`scaup get brokers -A` lists those there are")
     listed: list[tuple[str, str, DeadLetter]] = []
-    async with AsyncExitStack() as stack:
-        bus = await _bus(stack, nats)
+    async with open_bus(nats) as bus:
         for item in brokers:
             for letter in await read(bus, BrokerUid(item["metadata"]["uid"]), wanted.limit):
                 trigger = names.get(letter.trigger or "") or letter.trigger_name.rpartition("/")[2] or "?"
                 if wanted.trigger in {None, trigger}:
                     listed.append((item["metadata"]["name"], trigger, letter))
     return listed
-
-
-async def _bus(stack: AsyncExitStack, nats: NatsAccess) -> Bus:
-    access = BusAccess(nats.url, nats.creds, nats.ca, nats.token)
-    try:
-        async with asyncio.timeout(_CONNECT_S):
-            return await stack.enter_async_context(connect(access, "scaup-cli"))
-    except (TimeoutError, OSError) as error:
-        found = await check.problems(access)
-        why = found[0] if found else f"NATS at {check.without_secret(nats.url)} did not answer"
-        raise NotReachableError(why, hint="is `scaup up` running? else use --nats-url") from error
 
 
 def table(listed: list[tuple[str, str, DeadLetter]]) -> str:

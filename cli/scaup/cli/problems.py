@@ -22,6 +22,12 @@ class UsageError(ScaupError):
     code = "cli.usage"
 
 
+class UndecidedError(ScaupError):
+    """Neither match nor no match: what ``scaup filter try`` was given cannot be tried. 1 would say "no match"."""
+
+    code = "cli.undecided"
+
+
 class NotReachableError(ScaupError):
     """Nobody answers where the API, the broker or NATS should be."""
 
@@ -51,6 +57,7 @@ class FailedError(ScaupError):
 
 _EXIT_CODES: Final[tuple[tuple[type[ScaupError], int], ...]] = (
     (UsageError, USAGE),
+    (UndecidedError, USAGE),
     (SettingsError, USAGE),
     (NotReachableError, NOT_REACHABLE),
     (BusUnavailableError, NOT_REACHABLE),

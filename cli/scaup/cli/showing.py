@@ -56,7 +56,8 @@ def _namespace(item: Item) -> str:
     return str(item["metadata"].get("namespace", ""))
 
 
-def _broker_of(item: Item) -> str:
+def broker_of(item: Item) -> str:
+    """The name of a Trigger's Broker; empty where it names none."""
     spec = item.get("spec") or {}
     return str(spec.get("broker") or (spec.get("brokerRef") or {}).get("name") or "")
 
@@ -72,7 +73,7 @@ def table(kind: Kind, items: Sequence[Item], *, namespaces: bool, now: datetime 
     middle: dict[str, list[Column]] = {
         BROKER.kind: [("URL", url)],
         TRIGGER.kind: [
-            ("BROKER", _broker_of),
+            ("BROKER", broker_of),
             ("SUBSCRIBER_URI", lambda item: str((item.get("status") or {}).get("subscriberUri") or "")),
         ],
     }

@@ -183,7 +183,8 @@ class Controller:
                     was_seen=name in self._seen_at,
                 )
             )
-        return Fleet(tuple(roles))
+        failing = {uid: why for replica in self._roster.live("filter") for uid, why in replica.failing.items()}
+        return Fleet(tuple(roles), tuple(sorted(failing.items())))
 
     def _look_at_fleet(self) -> None:
         """Wake up if the replicas say anything new; that they are still alive is nothing new."""

@@ -27,8 +27,9 @@ from scaup.controller.api import (
 )
 from scaup.controller.conditions import Condition, false
 from scaup.controller.delivery import check_delivery
-from scaup.controller.filters import FilterNotSupportedError, check_filters
+from scaup.controller.filters import check_filters
 from scaup.controller.resolve import Ref, check_destination, check_reference
+from scaup.core.filters.cel import CelUnavailableError
 from scaup.core.model.definitions import BrokerDefinition, Delivery, Destination
 from scaup.core.model.errors import DefinitionError
 from scaup.core.model.names import BrokerUid
@@ -120,8 +121,8 @@ def check_trigger(value: dict[str, Any]) -> CheckedTrigger:
     filters: tuple[dict[str, Any], ...] = ()
     try:
         filters = check_filters(parts.get("filter"), parts.get("filters"))
-    except FilterNotSupportedError as wrong:
-        problems.append(("FilterNotSupported", str(wrong)))
+    except CelUnavailableError as wrong:
+        problems.append(("CELUnavailable", str(wrong)))
     except DefinitionError as wrong:
         problems.append(("FilterInvalid", str(wrong)))
     delivery = _delivery(parts.get("delivery"), "spec.delivery", who.namespace)

@@ -46,6 +46,8 @@ class Fleet:
     """The data plane as it is now. ``roles`` in the order of ROLES."""
 
     roles: tuple[Role, ...] = tuple(Role(name) for name in ROLES)
+    failing: tuple[tuple[str, str], ...] = ()
+    """Triggers (uids) whose filter cannot be evaluated for some events, and why."""
 
     def role(self, name: str) -> Role:
         """The role of that name."""

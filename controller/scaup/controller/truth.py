@@ -72,6 +72,7 @@ class Truth:
 
     def _triggers(self, plan: Plan, stored: Stored, fleet: Fleet, statuses: Callable[[str], Any]) -> None:
         delivering = Judge.of("SubscriptionReady", fleet, ("filter", "dispatcher"))
+        failing = dict(fleet.failing)
         for trigger in plan.triggers.values():
             uid = trigger.identity.uid
             token: Token = (stored.created, tuple(map(stored.revision, (trigger.key, *trigger.address_keys))))
@@ -79,6 +80,9 @@ class Truth:
             subscription = _subscription(trigger, stored, delivering, token, is_settled=is_settled)
             if subscription.is_true:
                 self._now_settled[uid] = token
+                if why := failing.get(uid):
+                    text = f"for some events the filter cannot be evaluated, and they do not match: {why}"
+                    subscription = true("SubscriptionReady", "FilterErrors", text)
             owner = self._now_made.get(trigger.broker_uid or "")
             self._make(uid, (trigger, subscription, owner[1] if owner else None), trigger_report)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import orjson
 import structlog
 
 from scaup.core.bus.connection import Bus
@@ -26,20 +25,28 @@ _BEHIND_S: Final = 1.0
 
 
 async def who_wants(
-    bus: Bus, definitions: Definitions, broker: BrokerUid, events: list[dict[str, str]], until: float
+    bus: Bus,
+    definitions: Definitions,
+    broker: BrokerUid,
+    events: list[dict[str, str]],
+    data: list[bytes] | None,
+    until: float,
 ) -> MatchAnswer | None:
     """The filter's answer, at a revision that this dispatcher has applied too; None when it did not come by ``until``.
 
+    ``data`` is None unless the filter asked for it; where it asks now, its answer has ``wants_data`` and no events.
     ``until`` is in loop time.
     """
     loop = asyncio.get_running_loop()
     subject = names.match_subject(broker)
     why = ""
     while loop.time() < until:
-        question = Question(events, definitions.revision, definitions.created)
+        question = Question(events, definitions.revision, definitions.created, data)
         try:
-            msg = await bus.request(subject, orjson.dumps(question.to_json()), timeout=_TIMEOUT_S)
-            answer = MatchAnswer.from_json(orjson.loads(msg.data))
+            msg = await bus.request(subject, question.to_bytes(), timeout=_TIMEOUT_S)
+            answer = MatchAnswer.from_bytes(msg.data)
+            if answer.wants_data and data is None:
+                return answer
             if answer.retry or len(answer.events) != len(events):
                 why = answer.retry or "the answer is not about what was asked"
             elif await _caught_up(definitions, answer):

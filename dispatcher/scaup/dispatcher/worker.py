@@ -53,6 +53,7 @@ class BrokerWorker:
         # By sequence and time of storing: a stream that was lost and made anew counts from 1 again.
         self._remembered: OrderedDict[tuple[int, int], set[TriggerUid] | None] = OrderedDict()
         self._is_starved = False
+        self._sends_data = False
         self._puller = Puller(
             tools.bus,
             (names.log_stream(broker), names.DISPATCH_CONSUMER),
@@ -121,7 +122,14 @@ class BrokerWorker:
                 events = [entry.outgoing.event.attributes for entry in batch]
             except ValueError:
                 batch, events = self._without_unreadable(batch)
-            answer = await who_wants(self._tools.bus, self._tools.definitions, self.broker, events, until)
+            data = [entry.outgoing.data for entry in batch] if self._sends_data else None
+            answer = await who_wants(self._tools.bus, self._tools.definitions, self.broker, events, data, until)
+            if answer is not None and answer.wants_data != self._sends_data:
+                self._sends_data = answer.wants_data
+                if self._sends_data:  # again, in batches that leave room for the data
+                    self._arrived[:0] = batch
+                    self._arrival.set()
+                    continue
             if answer is None:
                 for entry in batch:
                     metrics.HANDED_BACK.labels("no_match_answer").inc()
@@ -135,7 +143,10 @@ class BrokerWorker:
         for entry in self._arrived[:BATCH]:
             count += 1
             size += sum(map(len, entry.outgoing.headers.values()))
+            if self._sends_data:
+                size += len(entry.outgoing.data)
             if size > _BATCH_BYTES:
+                count = max(count - 1, 1)
                 break
         batch, self._arrived = self._arrived[:count], self._arrived[count:]
         if not self._arrived:

@@ -16,6 +16,7 @@ async def run(settings: FilterSettings, life: Life) -> None:
     """Answer questions once the definitions are loaded, until it is time to stop."""
     async with data_plane("filter", settings.bus, settings.service, settings.metrics_listen, life) as plane:
         matcher = Matcher(plane.bus, plane.definitions)
+        plane.failing = matcher.failures.lately
 
         async def serve() -> None:
             await plane.definitions.loaded.wait()

@@ -1,72 +1,175 @@
-"""The matching index of one Broker: from an event's attributes to the Triggers that want it.
+"""The matching index of one Broker: from an event to the Triggers that want it.
 
-The cost of a match grows with the Triggers that match (and those whose filters cannot be indexed), not with those
-that exist. Filters that want a ``type`` or a ``source`` are found by it; the rest of such a filter is evaluated.
+Triggers with the same filter are one group, evaluated once an event. Groups are found by what must hold of an event's
+attributes (their guard): a value looked up, or a prefix; only groups without a guard are looked at for every event.
+So the cost of an event grows with the groups that could match, not with the Triggers that exist. Triggers come and go
+one at a time; nothing is rebuilt and nothing waits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 
-from scaup.core.filters.attributes import Predicate, compile_attributes
+from scaup.core.filters.compiled import Compiled, Predicate, compile_tree
+from scaup.core.filters.guards import Atom
+from scaup.core.filters.parse import parse_filters
+from scaup.core.filters.subject import EvaluationError, Subject
+from scaup.core.filters.tree import Tree
 from scaup.core.model.definitions import TriggerDefinition
+from scaup.core.model.errors import DefinitionError
 from scaup.core.model.names import TriggerUid
 
-Key = tuple[str | None, str | None]
 Match = tuple[TriggerUid, int]
-_INDEXED: Final = ("type", "source")
+Failed = Callable[[TriggerUid, EvaluationError], None]
+
+
+class _Group:
+    """All Triggers with one filter."""
+
+    __slots__ = ("compiled", "key", "left", "members")
+
+    def __init__(self, key: Tree, compiled: Compiled) -> None:
+        self.key = key
+        self.compiled = compiled
+        self.left: Predicate | None = None if compiled.is_guard else compiled.predicate
+        """What is left to evaluate once an atom of the guard holds."""
+        self.members: dict[TriggerUid, Match] = {}
+
+
+class _Prefixes:
+    """Groups by a prefix of one attribute: looked up by every length in use."""
+
+    __slots__ = ("groups", "lengths")
+
+    def __init__(self) -> None:
+        self.groups: dict[str, dict[Tree, _Group]] = {}
+        self.lengths: Counter[int] = Counter()
+
+    def find(self, value: str) -> Iterator[_Group]:
+        for length in self.lengths:
+            if length <= len(value) and (groups := self.groups.get(value[:length])):
+                yield from groups.values()
 
 
 class BrokerIndex:
-    """Triggers by the type and source they want; Triggers come and go one at a time."""
+    """All Triggers of a Broker, ready to be matched."""
 
     def __init__(self) -> None:
-        self._buckets: dict[Key, dict[TriggerUid, tuple[Match, Predicate | None]]] = {}
-        self._keys: dict[TriggerUid, Key] = {}
+        self._groups: dict[Tree, _Group] = {}
+        self._homes: dict[TriggerUid, _Group] = {}
+        self._values: dict[str, dict[str, dict[Tree, _Group]]] = {}
+        self._prefixes: dict[str, _Prefixes] = {}
+        self._unguarded: dict[Tree, _Group] = {}
+        self._with_data = 0
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._homes)
 
-    def put(self, trigger: TriggerDefinition) -> None:
-        """Take a Trigger in, in place of an earlier version of it. One that must not match is taken out."""
+    @property
+    def uses_data(self) -> bool:
+        """Whether a filter looks at the data of events."""
+        return self._with_data > 0
+
+    def put(self, trigger: TriggerDefinition) -> str | None:
+        """Take a Trigger in, in place of an earlier version of it. One that must not match is only taken out.
+
+        Gives back why a filter cannot be compiled here (the controller should have refused it): it matches nothing.
+        """
         self.remove(trigger.uid)
         if not trigger.matching:
-            return
-        wanted: dict[str, str] = {}
-        rests: list[Predicate] = []
-        for spec in trigger.filters:
-            attributes = spec["attributes"]
-            for name in _INDEXED:
-                if (value := attributes.get(name)) and wanted.setdefault(name, value) != value:
-                    return  # no event has two types, or two sources
-            if rest := compile_attributes({n: v for n, v in attributes.items() if n not in _INDEXED}):
-                rests.append(rest)
-        key: Key = (wanted.get("type"), wanted.get("source"))
-        self._buckets.setdefault(key, {})[trigger.uid] = ((trigger.uid, trigger.generation), _all_of(rests))
-        self._keys[trigger.uid] = key
+            return None
+        try:
+            tree = parse_filters(trigger.filters)
+            group = self._groups.get(tree)
+            if group is None:
+                group = _Group(tree, compile_tree(tree))
+                self._link(group)
+        except (DefinitionError, RecursionError, Exception) as error:  # noqa: BLE001 - one author's filter is nobody else's trouble
+            return str(error) or type(error).__name__
+        group.members[trigger.uid] = (trigger.uid, trigger.generation)
+        self._homes[trigger.uid] = group
+        return None
 
     def remove(self, uid: TriggerUid) -> None:
         """Forget a Trigger, if it is known."""
-        if (key := self._keys.pop(uid, None)) is not None:
-            bucket = self._buckets[key]
-            del bucket[uid]
-            if not bucket:
-                del self._buckets[key]
+        if (group := self._homes.pop(uid, None)) is not None:
+            del group.members[uid]
+            if not group.members:
+                self._unlink(group)
 
-    def match(self, attributes: Mapping[str, str]) -> list[Match]:
-        """The ``(uid, generation)`` of every Trigger that wants an event of these attributes."""
-        kind, source = attributes.get("type"), attributes.get("source")
+    def match(self, subject: Subject, failed: Failed | None = None) -> list[Match]:
+        """The ``(uid, generation)`` of every Trigger that wants the event; ``failed`` hears of errors on the way."""
         found: list[Match] = []
-        for key in ((kind, source), (kind, None), (None, source), (None, None)):
-            if bucket := self._buckets.get(key):
-                for match, rest in bucket.values():
-                    if rest is None or rest(attributes):
-                        found.append(match)
+        attributes = subject.attributes
+        seen: set[Tree] = set()
+        for group in self._candidates(attributes):
+            guard = group.compiled.guard
+            if guard is not None and len(guard) > 1:
+                if group.key in seen:
+                    continue
+                seen.add(group.key)
+            result = True if group.left is None else group.left(subject)
+            if result is True:
+                found.extend(group.members.values())
+            elif result is not False and failed is not None:
+                for uid in group.members:
+                    failed(uid, result)
         return found
 
+    def _candidates(self, attributes: Mapping[str, str]) -> Iterator[_Group]:
+        for name, values in self._values.items():
+            value = attributes.get(name)
+            if value is not None and (groups := values.get(value)):
+                yield from groups.values()
+        for name, prefixes in self._prefixes.items():
+            if (value := attributes.get(name)) is not None:
+                yield from prefixes.find(value)
+        yield from self._unguarded.values()
 
-def _all_of(predicates: list[Predicate]) -> Predicate | None:
-    if len(predicates) < 2:
-        return predicates[0] if predicates else None
-    return lambda attributes: all(predicate(attributes) for predicate in predicates)
+    def _link(self, group: _Group) -> None:
+        self._groups[group.key] = group
+        self._with_data += group.compiled.uses_data
+        guard = group.compiled.guard
+        if guard is None:
+            self._unguarded[group.key] = group
+            return
+        for atom in guard:
+            if atom.kind == "eq":
+                self._values.setdefault(atom.attribute, {}).setdefault(atom.text, {})[group.key] = group
+            else:
+                prefixes = self._prefixes.setdefault(atom.attribute, _Prefixes())
+                prefixes.groups.setdefault(atom.text, {})[group.key] = group
+                prefixes.lengths[len(atom.text)] += 1
+
+    def _unlink(self, group: _Group) -> None:
+        del self._groups[group.key]
+        self._with_data -= group.compiled.uses_data
+        guard = group.compiled.guard
+        if guard is None:
+            del self._unguarded[group.key]
+            return
+        for atom in guard:
+            if atom.kind == "eq":
+                self._unlink_value(atom, group)
+            else:
+                self._unlink_prefix(atom, group)
+
+    def _unlink_value(self, atom: Atom, group: _Group) -> None:
+        values = self._values[atom.attribute]
+        del values[atom.text][group.key]
+        if not values[atom.text]:
+            del values[atom.text]
+        if not values:
+            del self._values[atom.attribute]
+
+    def _unlink_prefix(self, atom: Atom, group: _Group) -> None:
+        prefixes = self._prefixes[atom.attribute]
+        del prefixes.groups[atom.text][group.key]
+        if not prefixes.groups[atom.text]:
+            del prefixes.groups[atom.text]
+        prefixes.lengths[len(atom.text)] -= 1
+        if not prefixes.lengths[len(atom.text)]:
+            del prefixes.lengths[len(atom.text)]
+        if not prefixes.groups:
+            del self._prefixes[atom.attribute]

@@ -9,14 +9,15 @@ import asyncio
 import time
 from typing import Final
 
-import orjson
 import structlog
 from prometheus_client import Counter, Histogram
 
 from scaup.core.bus.connection import Bus, Msg
+from scaup.core.filters.subject import Subject
 from scaup.core.model.matching import MatchAnswer, Question
 from scaup.core.model.names import BrokerUid, TriggerUid
 from scaup.core.runtime.definitions import Definitions
+from scaup.filter.failures import Failures
 from scaup.filter.index import BrokerIndex
 
 log = structlog.get_logger()
@@ -40,17 +41,18 @@ class Matcher:
         self._indexes: dict[BrokerUid, BrokerIndex] = {}
         self._homes: dict[TriggerUid, BrokerUid] = {}
         self._changed = asyncio.Event()
+        self.failures = Failures(definitions)
         definitions.on_change(self._on_change)
 
     async def answer(self, msg: Msg) -> None:
         """Answer one question, given as a request on the bus."""
-        question = Question.from_json(orjson.loads(msg.data))
+        question = Question.from_bytes(msg.data)
         if self._is_behind(question):
             await self._catch_up(question)
         start = time.perf_counter()
         answer = self.match(BrokerUid(msg.subject.rpartition(".")[2]), question)
         _SECONDS.observe(time.perf_counter() - start)
-        await self._bus.publish(msg.reply, orjson.dumps(answer.to_json()))
+        await self._bus.publish(msg.reply, answer.to_bytes())
 
     def match(self, broker: BrokerUid, question: Question) -> MatchAnswer:
         """Who wants these events of ``broker``."""
@@ -62,11 +64,16 @@ class Matcher:
             answer.retry = "this replica does not know the broker"
             return answer
         index = self._indexes.get(broker)
+        answer.wants_data = index is not None and index.uses_data
+        if answer.wants_data and question.data is None:
+            answer.retry = "filters of this broker look at data: ask again with it"
+            return answer
         positions: dict[TriggerUid, int] = {}
         matches = 0
-        for attributes in question.events:
+        for number, attributes in enumerate(question.events):
             found: list[int] = []
-            for match in index.match(attributes) if index else ():
+            subject = Subject(attributes, question.data[number] if question.data is not None else None)
+            for match in index.match(subject, self.failures.failed) if index else ():
                 position = positions.setdefault(match[0], len(positions))
                 if position == len(answer.triggers):
                     answer.triggers.append(match)
@@ -98,9 +105,13 @@ class Matcher:
 
     def _update(self, uid: TriggerUid) -> None:
         trigger = self._definitions.triggers.get(uid)
+        self.failures.forget(uid)
         home = self._homes.pop(uid, None)
         if home is not None and (trigger is None or trigger.broker != home):
             self._indexes[home].remove(uid)
         if trigger is not None:
             self._homes[uid] = trigger.broker
-            self._indexes.setdefault(trigger.broker, BrokerIndex()).put(trigger)
+            problem = self._indexes.setdefault(trigger.broker, BrokerIndex()).put(trigger)
+            if problem:
+                self.failures.broken(uid, problem)
+                log.error("filter.not_compiled", trigger=f"{trigger.namespace}/{trigger.name}", why=problem)

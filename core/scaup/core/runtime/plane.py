@@ -6,7 +6,7 @@ The metrics port answers before the bus is there, so that a process waiting for 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -27,8 +27,14 @@ class Plane:
         self.replica = replica
         self.life = life
         self.definitions = Definitions()
+        self.failing: Callable[[], dict[str, str]] = dict
+        """For the report: Triggers whose filter keeps failing, by uid. The filter sets it."""
         self._tasks = tasks
         self._watched: list[asyncio.Task[None]] = []
+
+    def failures(self) -> dict[str, str]:
+        """What ``failing`` gives now."""
+        return self.failing()
 
     def watch(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run ``work`` for as long as the service runs. That it ends before is an error; it is cancelled at the end."""
@@ -67,7 +73,7 @@ async def data_plane(
             life.health.add("definitions", plane.definitions.why_not_ready)
             plane.watch(plane.definitions.follow(bus), "definitions")
             plane.watch(bus.until_closed(), "bus")
-            plane.watch(report(bus, role, plane.replica, plane.definitions), "report")
+            plane.watch(report(bus, role, plane.replica, plane.definitions, plane.failures), "report")
             try:
                 yield plane
             finally:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
@@ -35,6 +35,8 @@ class Replica:
     revision: int
     created: str
     heard_at: float
+    failing: dict[str, str] = field(default_factory=dict)
+    """Triggers (by uid) whose filter cannot be evaluated for some events, and why: what filters report."""
 
     @property
     def role(self) -> str:
@@ -42,8 +44,13 @@ class Replica:
         return self.key.partition(".")[0]
 
 
-async def report(bus: Bus, role: str, replica: str, definitions: Definitions) -> None:
-    """Report this replica's revision every 2 s and soon after each change. Never ends."""
+async def report(
+    bus: Bus, role: str, replica: str, definitions: Definitions, failing: Callable[[], dict[str, str]] = dict
+) -> None:
+    """Report this replica's revision every 2 s and soon after each change. Never ends.
+
+    ``failing`` gives the Triggers whose filter keeps failing, by uid, with the reason.
+    """
     bucket = Bucket(bus, REPLICAS_BUCKET)
     key = replica_key(role, replica)
     changed = asyncio.Event()
@@ -51,7 +58,7 @@ async def report(bus: Bus, role: str, replica: str, definitions: Definitions) ->
     await definitions.loaded.wait()
     while True:
         changed.clear()
-        value = dumps({"revision": definitions.revision, "created": definitions.created})
+        value = dumps({"revision": definitions.revision, "created": definitions.created, "failing": failing()})
         with suppress(BusError):
             await bucket.ensure(ttl_s=_TTL_S, description="revisions applied by the data plane")
             await bucket.put(key, value)
@@ -98,7 +105,9 @@ class Roster:
             self.replicas.pop(entry.key, None)
             return
         value = orjson.loads(entry.value)
-        self.replicas[entry.key] = Replica(entry.key, value["revision"], value.get("created", ""), now)
+        self.replicas[entry.key] = Replica(
+            entry.key, value["revision"], value.get("created", ""), now, value.get("failing", {})
+        )
 
 
 def owner(uid: str, candidates: Iterable[str]) -> str | None:

@@ -1,0 +1,1 @@
+"""``scaup filter``: trying, evaluating, checking and explaining what Triggers filter by."""

@@ -1,0 +1,129 @@
+"""One CEL filter: checked, with its index conditions, ready to be evaluated for events. The story of the dialect.
+
+A text goes through ``words`` (bounds), the engine (grammar and types), its shape (what is refused, index conditions)
+and, for every event, ``work`` (is it affordable?) and the engine again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from scaup.core.filters.cel import engine
+from scaup.core.filters.cel.condition import guard_of
+from scaup.core.filters.cel.shapes import Shape, affordable, shape_of, weigh
+from scaup.core.filters.cel.words import Words, split
+from scaup.core.filters.cel.work import BUDGET, Scale, cost_of, measure_in
+from scaup.core.filters.guards import Guard
+from scaup.core.filters.subject import EvaluationError, FilterSyntaxError, Subject
+
+_ALONE: Final = "cel"
+_WITH_DATA: Final = "cel+data"
+
+
+class CelExpression:
+    """A checked expression.
+
+    ``canonical`` is the same text for expressions that differ in layout and comments only; ``guard`` holds for every
+    event that matches; ``uses_data`` says whether the event's data is looked at.
+    """
+
+    __slots__ = (
+        "_afforded", "_boolean", "_evaluate", "_key", "_scale", "_tree", "canonical", "guard", "text", "uses_data",
+    )  # fmt: skip
+
+    def __init__(self, text: str, words: Words, shape: Shape, compiled: Any) -> None:
+        heaviest = weigh(shape, words)
+        self.text = text
+        self.canonical: str = words.canonical
+        self.uses_data: bool = shape.uses_data
+        self.guard: Guard = guard_of(shape.tree, words.strings)
+        self._tree = shape.tree
+        self._scale = Scale(0, _rounded(max(map(_bytes, words.strings), default=0)), _rounded(heaviest))
+        self._afforded = 0
+        self._key = _WITH_DATA if shape.uses_data else _ALONE
+        self._boolean = compiled.return_type().name() == "BOOL"
+        self._evaluate = compiled.eval
+
+    def matches(self, subject: Subject) -> bool:
+        """Whether the event matches. Raises EvaluationError where CEL ends in an error, or in no boolean."""
+        activation, size = subject.shared.get(self._key) or self._bind(subject)
+        if size > self._afforded:
+            self._afford(subject, size)
+        try:
+            result = self._evaluate(activation)
+            if not self._boolean and not engine.is_boolean(result) and not engine.is_error(result):
+                raise EvaluationError("cast", f"the expression is worth {result.type().name()}, not true or false")
+            value = result.value()
+        except engine.FAILURES as error:
+            raise engine.error_of(str(error)) from error
+        if value is True or value is False:
+            return bool(value)
+        raise engine.error_of(str(value))
+
+    def evaluate(self, subject: Subject) -> Any:
+        """What the expression is worth, in JSON types. Raises EvaluationError."""
+        activation, size = subject.shared.get(self._key) or self._bind(subject)
+        if size > self._afforded:
+            self._afford(subject, size)
+        try:
+            result = self._evaluate(activation)
+            if not engine.is_error(result):
+                return engine.native(result)
+            said = str(result.value())
+        except engine.FAILURES as error:
+            raise engine.error_of(str(error)) from error
+        raise engine.error_of(said)
+
+    def _bind(self, subject: Subject) -> tuple[Any, int]:
+        """The event as all CEL expressions share it, and its size in bytes."""
+        size = sum(map(_bytes, subject.attributes.values())) + sum(map(len, subject.attributes))
+        if self.uses_data:
+            size += len(subject.data or b"")
+        bound = engine.activation(subject, with_data=self.uses_data), size
+        subject.shared[self._key] = bound
+        return bound
+
+    def _afford(self, subject: Subject, size: int) -> None:
+        """Costs grow with the event: sizes are rounded up, and the largest one known to be affordable is kept."""
+        rounded = _rounded(size)
+        if affordable(self._tree, self._scale._replace(size=rounded)):
+            self._afforded = rounded
+            return
+        data = subject.json() if self.uses_data else None
+        exact = self._scale._replace(size=size, measure=measure_in(subject.attributes, data, size))
+        if cost_of(self._tree, exact) > BUDGET:
+            raise EvaluationError("generic", f"the expression is too costly for an event of {size} bytes")
+
+
+def compile_cel(text: str, *, boolean: bool = True) -> CelExpression:
+    """The checked expression; with ``boolean`` off, of any type, which is for trying out and not for filters.
+
+    Raises FilterSyntaxError for what does not parse, has the wrong types, is not bounded or is never a boolean;
+    CelUnavailableError where there is no engine.
+    """
+    words = split(text)
+    compiled = engine.compile_text(text)
+    shape = shape_of(words)
+    expression = CelExpression(text, words, shape, compiled)
+    if boolean and (kind := compiled.return_type().name()) not in {"BOOL", "DYN"}:
+        raise FilterSyntaxError(f"the expression is worth {kind}, not true or false")
+    for literal, column in _checked(shape, words):
+        if (wrong := engine.constant_error(literal)) is not None:
+            raise FilterSyntaxError(wrong, column)
+    return expression
+
+
+def _checked(shape: Shape, words: Words) -> list[tuple[str, int]]:
+    """Literals that can be wrong by themselves, as expressions that tell, and where they stand."""
+    tests = [(f'"".matches({words.strings[int(node.name)]})', node) for node in shape.patterns]
+    tests += [(f"timestamp(0).getHours({words.strings[int(node.name)]})", node) for node in shape.zones]
+    return [(test, words.column(node.place)) for test, node in tests]
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else 4 * len(text)
+
+
+def _rounded(size: int) -> int:
+    """The next power of two, from 256 for anything but nothing: few scales, so that each is reckoned once."""
+    return 0 if size == 0 else max(256, 1 << (size - 1).bit_length())

@@ -1,0 +1,140 @@
+r"""Patterns of LIKE (CESQL 1.0, 3.4.3): ``%`` is any run of characters, ``_`` is one, a backslash takes their meaning.
+
+A backslash before anything else is itself. No regular expressions and no backtracking: the text between two ``%`` is
+looked for from left to right, each once, and its first place is as good as any other. What takes the work of pattern
+times value when done naively is done 64 characters of the pattern at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+_NAIVE_WORK: Final = 4096
+"""Comparisons up to which looking for pieces place by place is quicker than preparing bit masks."""
+
+
+class Segment(NamedTuple):
+    """What stands between two ``%``: literal pieces at their offsets, and single wildcards wherever there is none."""
+
+    length: int
+    pieces: tuple[tuple[int, str], ...]
+
+    def at(self, value: str, place: int) -> bool:
+        """Whether it stands at ``place``. The caller has seen that there is room for it."""
+        return all(value.startswith(piece, place + offset) for offset, piece in self.pieces)
+
+    def find(self, value: str, start: int, end: int) -> int:
+        """The first place between ``start`` and ``end``, or -1."""
+        if not self.pieces:
+            return start if start + self.length <= end else -1
+        offset, piece = self.pieces[0]
+        after = self.length - offset - len(piece)
+        if len(self.pieces) > 1 and (end - start) * len(self.pieces) > _NAIVE_WORK:
+            return self._scan(value, start, end)
+        place = value.find(piece, start + offset, max(end - after, 0))
+        while place >= 0 and not self.at(value, place - offset):
+            place = value.find(piece, place + 1, end - after)
+        return place - offset if place >= 0 else -1
+
+    def _scan(self, value: str, start: int, end: int) -> int:
+        """As ``find``, whatever the pattern: bit n of the state says that the segment's first n+1 characters fit."""
+        literal: dict[str, int] = {}
+        wild = (1 << self.length) - 1
+        for offset, piece in self.pieces:
+            wild ^= ((1 << len(piece)) - 1) << offset
+            for index, character in enumerate(piece, offset):
+                literal[character] = literal.get(character, 0) | 1 << index
+        fitting = {character: bits | wild for character, bits in literal.items()}
+        found, state = 1 << (self.length - 1), 0
+        for place in range(start, end):
+            state = (state << 1 | 1) & fitting.get(value[place], wild)
+            if state & found:
+                return place - self.length + 1
+        return -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pattern:
+    """A pattern as written, and in its segments: one more than it has ``%``, the empty ones in the middle left out."""
+
+    text: str
+    segments: tuple[Segment, ...]
+
+    @property
+    def exact(self) -> str | None:
+        """The only value that matches, where there are no wildcards."""
+        if len(self.segments) > 1:
+            return None
+        return self.prefix if len(self.prefix) == self.segments[0].length else None
+
+    @property
+    def prefix(self) -> str:
+        """What every matching value begins with."""
+        pieces = self.segments[0].pieces
+        return pieces[0][1] if pieces and pieces[0][0] == 0 else ""
+
+    def matcher(self) -> Callable[[str], bool]:
+        """The quickest test of a value."""
+        exact = self.exact
+        if exact is not None:
+            return lambda value: value == exact
+        texts = [_literal(segment) for segment in self.segments]
+        match texts:
+            case [str() as head, ""]:
+                return lambda value: value.startswith(head)
+            case ["", str() as tail]:
+                return lambda value: value.endswith(tail)
+            case ["", str() as inner, ""]:
+                return lambda value: inner in value
+            case _:
+                return self.matches
+
+    def matches(self, value: str) -> bool:
+        """Whether the whole value fits."""
+        head, tail = self.segments[0], self.segments[-1]
+        if len(self.segments) == 1:
+            return len(value) == head.length and head.at(value, 0)
+        end = len(value) - tail.length
+        if head.length > end or not head.at(value, 0) or not tail.at(value, end):
+            return False
+        place = head.length
+        for segment in self.segments[1:-1]:
+            place = segment.find(value, place, end)
+            if place < 0:
+                return False
+            place += segment.length
+        return True
+
+
+def parse(text: str) -> Pattern:
+    """The pattern that ``text`` is. Every text is one."""
+    segments: list[list[str | None]] = [[]]
+    index = 0
+    while index < len(text):
+        character = text[index]
+        if character == "\\" and text[index + 1 : index + 2] in {"%", "_"}:
+            index += 1
+            segments[-1].append(text[index])
+        elif character == "%":
+            segments.append([])
+        else:
+            segments[-1].append(None if character == "_" else character)
+        index += 1
+    kept = [segments[0], *filter(None, segments[1:-1]), *segments[-1:]] if len(segments) > 1 else segments
+    return Pattern(text, tuple(map(_segment, kept)))
+
+
+def _segment(characters: list[str | None]) -> Segment:
+    breaks = [-1, *(index for index, character in enumerate(characters) if character is None), len(characters)]
+    runs = [(low + 1, characters[low + 1 : high]) for low, high in pairwise(breaks) if high - low > 1]
+    return Segment(len(characters), tuple((low, "".join(c for c in run if c)) for low, run in runs))
+
+
+def _literal(segment: Segment) -> str | None:
+    if not segment.length:
+        return ""
+    piece = segment.pieces[0][1] if segment.pieces else ""
+    return piece if len(piece) == segment.length else None
