@@ -152,7 +152,7 @@ def main() -> None:
         return
     table = Table(title="Matching one event", caption=Machine.here().sentence())
     for column in ("filter", "Triggers", "µs an event", "naive µs", "load s", "change ms", "bytes a Trigger"):
-        table.add_column(column, justify="left" if column == "filter" else "right")
+        table.add_column(column, justify="left" if column == "filter" else "right", no_wrap=True)
     for row in rows:
         memory = "" if row["bytes_a_trigger"] is None else f"{row['bytes_a_trigger']:,.0f}"
         table.add_row(
@@ -164,7 +164,7 @@ def main() -> None:
             f"{row['change_ms']:.2f}",
             memory,
         )
-    console = Console()
+    console = Console(width=max(Console().width, 100))
     console.print(table)
     console.print(
         f"cel-python's interpreter, one evaluation: {celpy_us:,.0f} µs; times the Triggers that is its naive cost"

@@ -25,6 +25,7 @@ MODULES_WITH_METRICS = (
     "scaup.core.runtime.observe",
     "scaup.ingress.metrics",
     "scaup.filter.worker",
+    "scaup.filter.failures",
     "scaup.dispatcher.metrics",
     "scaup.controller.metrics",
     "scaup.apiserver.metrics",

@@ -255,3 +255,19 @@ async def test_failing_sinks_do_not_cost_the_others_anything(nats: NatsServer) -
         assert sorted(late)[50] < 0.1
         assert max(late) < 1.0
         assert sorted(well.ids) == sorted(f"n-{number}" for number in range(100))
+
+
+async def test_filters_on_data_see_every_event_however_large(nats: NatsServer) -> None:
+    async with working(nats.url) as world, sink() as there, sink() as other:
+        await world.trigger("plain", other.url)
+        await world.send(b'{"n": 1}', datacontenttype="application/json")
+        await world.trigger("wants-data", there.url, filters=({"cel": "data.n == 1"},))
+        bulk = b'{"n": 1, "bulk": "' + b"x" * 200_000 + b'"}'
+        for number in range(8):
+            await world.send(bulk, id=f"big-{number}", datacontenttype="application/json")
+            await world.send(b'{"n": 2}', id=f"no-{number}", datacontenttype="application/json")
+            await world.send(b"no json", id=f"text-{number}", datacontenttype="text/plain")
+        await world.until_settled()
+        assert {request.headers["ce-id"] for request in there.requests} >= {f"big-{number}" for number in range(8)}
+        assert all(b'"n": 1' in request.body for request in there.requests)
+        assert len(other.requests) == 25

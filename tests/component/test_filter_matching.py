@@ -19,6 +19,7 @@ from scaup.filter.worker import Matcher
 from tests.support.events import BROKER, a_broker, a_trigger, an_event
 from tests.support.natsserver import NatsServer
 from tests.support.services import define, following
+from tests.support.waiting import eventually
 
 TRIGGERS = [
     a_trigger("all"),
@@ -114,3 +115,28 @@ async def test_a_question_that_cannot_be_read_harms_nobody(nats: NatsServer) -> 
         for nonsense in (b"", b"{", b"[]", b'{"events": [1], "revision": 0, "created": ""}'):
             await bus.publish(match_subject(BROKER), nonsense, "nobody")
         assert (await ask(bus, about("a"))).retry == ""
+
+
+async def test_data_are_asked_for_only_where_a_filter_looks_at_them(nats: NatsServer) -> None:
+    async with a_filter(nats) as (bus, _, bucket):
+        question = Question([an_event(type="a", datacontenttype="application/json").attributes] * 2, 0, "")
+        await bucket.delete(trigger_key("all"))
+
+        plain = await ask(bus, question)
+        await bucket.put(trigger_key("t2"), dumps(to_json(a_trigger("t2", filters=({"cel": "data.n == 1"},)))))
+        asked = await eventually_asks(bus, question)
+        question.data = [b'{"n": 1}', b'{"n": 2}']
+        answered = await ask(bus, question)
+
+        assert (plain.wants_data, len(plain.events)) == (False, 2)
+        assert (asked.wants_data, asked.events, bool(asked.retry)) == (True, [], True)
+        wanted = [{answered.triggers[position][0] for position in positions} for positions in answered.events]
+        assert wanted == [{"a", "t2"}, {"a"}]
+
+
+async def eventually_asks(bus: Bus, question: Question) -> MatchAnswer:
+    async def asks() -> MatchAnswer | None:
+        answer = await ask(bus, question)
+        return answer if answer.wants_data else None
+
+    return await eventually(asks, "the filter asks for data")

@@ -12,6 +12,7 @@ from scaup.controller.checks import CheckedTrigger, check_broker, check_trigger
 from scaup.controller.delivery import check_delivery
 from scaup.controller.filters import check_filters
 from scaup.controller.resolve import Ref
+from scaup.core.filters.cel import CelUnavailableError
 from scaup.core.model.definitions import Delivery
 from scaup.core.model.errors import DefinitionError
 
@@ -32,6 +33,20 @@ def test_no_filter_lets_every_event_through(legacy: Any, filters: Any) -> None:
 def test_filters_are_kept_as_they_are_written_and_win_over_the_legacy_one() -> None:
     filters = [{"exact": {"type": "a"}}, {"any": [{"cesql": "type = 'a'"}, {"cel": 'ce.type == "a"'}]}]
     assert check_filters({"attributes": {"type": "b"}}, filters) == tuple(filters)
+
+
+def test_a_cel_filter_is_refused_with_its_own_reason_where_there_is_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(text: str) -> None:
+        msg = "there is no CEL engine for this platform"
+        raise CelUnavailableError(msg)
+
+    monkeypatch.setattr("scaup.core.filters.compiled.compile_cel", missing)
+
+    found = trigger({"broker": "b", "subscriber": SINK, "filters": [{"cel": "true"}]})
+
+    assert found.problem is not None
+    assert (found.problem.status, found.problem.reason) == ("False", "CELUnavailable")
+    assert found.filters == ()
 
 
 def test_a_legacy_filter_becomes_one_filter_object() -> None:

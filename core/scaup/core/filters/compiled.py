@@ -63,8 +63,8 @@ def check_text(path: str, dialect: str, text: str) -> None:
         raise DefinitionError(path, f"{_short(text)}: {error}") from error
     if problems:
         message, column = problems[0]
-        where = f" at column {column}" if column else ""
-        raise DefinitionError(path, f"{_short(text)}: {message}{where}")
+        where = f"at column {column}: " if column else ""
+        raise DefinitionError(path, f"{_short(text)}: {where}{message}")
 
 
 def compile_tree(tree: Tree) -> Compiled:

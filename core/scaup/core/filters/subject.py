@@ -59,5 +59,5 @@ class FilterSyntaxError(Exception):
     """A filter's text does not parse or does not check. ``column`` counts from 1, 0 where there is no place."""
 
     def __init__(self, message: str, column: int = 0) -> None:
-        super().__init__(f"{message} (at column {column})" if column else message)
+        super().__init__(f"at column {column}: {message}" if column else message)
         self.column = column

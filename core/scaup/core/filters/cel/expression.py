@@ -21,19 +21,18 @@ _WITH_DATA: Final = "cel+data"
 
 
 class CelExpression:
-    """A checked expression.
+    """A checked expression. The engine gets it back when an event first asks for it: most wait for theirs in the index.
 
     ``canonical`` is the same text for expressions that differ in layout and comments only; ``guard`` holds for every
     event that matches; ``uses_data`` says whether the event's data is looked at.
     """
 
     __slots__ = (
-        "_afforded", "_boolean", "_evaluate", "_key", "_scale", "_tree", "canonical", "guard", "text", "uses_data",
+        "_afforded", "_boolean", "_evaluate", "_key", "_program", "_scale", "_tree", "canonical", "guard", "uses_data",
     )  # fmt: skip
 
-    def __init__(self, text: str, words: Words, shape: Shape, compiled: Any) -> None:
+    def __init__(self, words: Words, shape: Shape, compiled: Any) -> None:
         heaviest = weigh(shape, words)
-        self.text = text
         self.canonical: str = words.canonical
         self.uses_data: bool = shape.uses_data
         self.guard: Guard = guard_of(shape.tree, words.strings)
@@ -42,7 +41,8 @@ class CelExpression:
         self._afforded = 0
         self._key = _WITH_DATA if shape.uses_data else _ALONE
         self._boolean = compiled.return_type().name() == "BOOL"
-        self._evaluate = compiled.eval
+        self._program: bytes = engine.stored(compiled)
+        self._evaluate: Any = None
 
     def matches(self, subject: Subject) -> bool:
         """Whether the event matches. Raises EvaluationError where CEL ends in an error, or in no boolean."""
@@ -50,7 +50,7 @@ class CelExpression:
         if size > self._afforded:
             self._afford(subject, size)
         try:
-            result = self._evaluate(activation)
+            result = (self._evaluate or self._load())(activation)
             if not self._boolean and not engine.is_boolean(result) and not engine.is_error(result):
                 raise EvaluationError("cast", f"the expression is worth {result.type().name()}, not true or false")
             value = result.value()
@@ -66,13 +66,17 @@ class CelExpression:
         if size > self._afforded:
             self._afford(subject, size)
         try:
-            result = self._evaluate(activation)
+            result = (self._evaluate or self._load())(activation)
             if not engine.is_error(result):
                 return engine.native(result)
             said = str(result.value())
         except engine.FAILURES as error:
             raise engine.error_of(str(error)) from error
         raise engine.error_of(said)
+
+    def _load(self) -> Any:
+        self._evaluate, self._program = engine.evaluation(self._program), b""
+        return self._evaluate
 
     def _bind(self, subject: Subject) -> tuple[Any, int]:
         """The event as all CEL expressions share it, and its size in bytes."""
@@ -104,7 +108,7 @@ def compile_cel(text: str, *, boolean: bool = True) -> CelExpression:
     words = split(text)
     compiled = engine.compile_text(text)
     shape = shape_of(words)
-    expression = CelExpression(text, words, shape, compiled)
+    expression = CelExpression(words, shape, compiled)
     if boolean and (kind := compiled.return_type().name()) not in {"BOOL", "DYN"}:
         raise FilterSyntaxError(f"the expression is worth {kind}, not true or false")
     for literal, column in _checked(shape, words):

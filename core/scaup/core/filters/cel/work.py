@@ -23,6 +23,7 @@ MAX_ITERATIONS: Final = 10_000
 _STEP: Final = 8
 """One operation, one element made."""
 
+_COMPARED: Final = 5
 _ZONE: Final = 100
 _PER_INSTRUCTION: Final = 80
 
@@ -102,8 +103,8 @@ class _Reckoning:
     @staticmethod
     def _compared(node: Node, sizes: list[int]) -> int:
         if node.name == "in":
-            return 2 * sizes[1] + sizes[0]
-        return 2 * min(sizes) if node.args[0].kind != "scalar" and node.args[1].kind != "scalar" else 0
+            return _COMPARED * sizes[1] + sizes[0]
+        return _COMPARED * min(sizes) if node.args[0].kind != "scalar" and node.args[1].kind != "scalar" else 0
 
     def _called(self, name: str, sizes: list[int], work: int) -> Cost:
         match name:

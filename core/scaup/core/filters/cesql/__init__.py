@@ -61,7 +61,12 @@ class Expression:
 
     def matches(self, subject: Subject) -> bool:
         """Whether the event passes: the result is the Boolean true (1.2). Raises EvaluationError as ``evaluate``."""
-        return self.evaluate(subject) is True
+        try:
+            return self._run(subject.attributes) is True
+        except FailFastError as failure:
+            if failure.value is UNSET:
+                failure.value = self._zero
+            raise
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"

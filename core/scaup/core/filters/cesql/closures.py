@@ -18,6 +18,7 @@ from scaup.core.filters.cesql.values import (
     CASTS,
     UNSET,
     FailFastError,
+    MissingAttributeError,
     ResultType,
     Value,
     to_boolean,
@@ -72,15 +73,11 @@ def _below(node: tree.Node) -> Part:
     return compile_tree(node, root=False)
 
 
-def _missing(name: str) -> FailFastError:
-    return FailFastError("missingAttribute", f"the event has no attribute {name!r}")
-
-
 def _attribute(name: str) -> Run:
     def attribute(attributes: Mapping[str, Any]) -> Any:
         value = attributes.get(name)
         if value is None:
-            raise _missing(name)
+            raise MissingAttributeError(name)
         return value
 
     return attribute
@@ -103,7 +100,7 @@ def _text_attribute(name: str) -> Run:
         if value.__class__ is str:
             return value
         if value is None:
-            raise _missing(name)
+            raise MissingAttributeError(name)
         return to_string(value)
 
     return text
@@ -197,7 +194,7 @@ def _text_equality(name: str, wanted: str, *, hit: bool) -> Run:
         if value.__class__ is str:
             return (value == wanted) is hit
         if value is None:
-            raise _missing(name)
+            raise MissingAttributeError(name)
         return (to_string(value) == wanted) is hit
 
     return text_equality

@@ -35,6 +35,18 @@ class FailFastError(EvaluationError):
         super().__init__(kind, message, value)
 
 
+class MissingAttributeError(FailFastError):
+    """The commonest failure by far, once for every event without some extension: its message is made when asked for."""
+
+    def __init__(self, name: str) -> None:
+        self.kind = "missingAttribute"
+        self.value = UNSET
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"the event has no attribute {self.name!r}"
+
+
 def integer_of(text: str) -> int | None:
     """The 32-bit integer that ``text`` is as a whole, sign allowed; None where it is none."""
     if _INTEGER.fullmatch(text) is None:
