@@ -67,7 +67,11 @@ class Setup:
 
 ONE = Setup("one", matching=1)
 FAN_10 = Setup("fan10", matching=10)
-MANY = Setup("many", matching=1, others=999)
+
+
+def many(triggers: int) -> Setup:
+    """So many Triggers of which one matches."""
+    return Setup("many", matching=1, others=triggers - 1)
 
 
 def write(folder: Path, setups: tuple[Setup, ...], sink: str) -> None:

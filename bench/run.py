@@ -16,7 +16,7 @@ from pathlib import Path
 if not __package__:  # started as a file: `bench` is found from the folder above
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench.definitions import MANY, write
+from bench.definitions import write
 from bench.loop import run_fast
 from bench.machine import Machine
 from bench.scenarios import Bench, Figure, Measured, Options
@@ -58,7 +58,7 @@ async def bench(options: Options, port_offset: int, command: tuple[str, ...] = (
                 start = replace(start, command=command)
             log.print(f"starting Scaup with {triggers:,} Triggers")
             async with started(start) as stack:
-                if MANY in setups:
+                if "D" in options.scenarios:
                     measured.append(_start_up(triggers, stack.seconds_to_healthy, stack.seconds_to_ready))
                 scenarios = Bench(stack, sink, options, log.print)
                 for key in options.scenarios:
@@ -71,7 +71,7 @@ def _start_up(triggers: int, healthy: float, ready: float) -> Measured:
         Figure.of("s from start to a good /readyz", [healthy], 1),
         Figure.of("s from start to all Triggers Ready", [ready], 1),
     ]
-    return Measured("S", f"start with {triggers:,} Triggers, 1,000 of them in one file", figures)
+    return Measured("S", f"start with {triggers:,} Triggers, those of D in one file", figures)
 
 
 def show(report: Report) -> None:
@@ -116,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, default=default.size, help="bytes of data")
     parser.add_argument("--connections", type=int, default=default.connections)
     parser.add_argument("--deadline", type=float, default=default.deadline, help="longest wait for deliveries")
+    parser.add_argument("--many", type=int, default=default.many, help="Triggers of D, of which one matches")
     parser.add_argument("--port-offset", type=int, default=2000, help="keeps clear of a Scaup in daily use")
     parser.add_argument("--save", action="store_true", help="write bench/results/YYYY-MM-DD.json")
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
@@ -138,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         size=asked.size,
         connections=asked.connections,
         deadline=asked.deadline,
+        many=asked.many,
     )
     try:
         report = run_fast(bench(options, asked.port_offset))

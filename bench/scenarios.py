@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from bench.definitions import FAN_10, MANY, MATCHING_TYPE, ONE, Setup
+from bench.definitions import FAN_10, MATCHING_TYPE, ONE, Setup, many
 from bench.generator import MAX_RATE
 from bench.ledger import Result
 from bench.load import Load, run
@@ -31,12 +31,15 @@ class Options:
     size: int = 1024
     connections: int = 32
     deadline: float = 60.0
+    many: int = 1_000
+    """Triggers of D, of which one matches."""
 
     def setups(self) -> tuple[Setup, ...]:
         """The Brokers these scenarios need."""
-        needs = {"A": {ONE}, "B": {ONE}, "C": {FAN_10}, "D": {ONE, MANY}}
+        crowd = many(self.many)
+        needs = {"A": {ONE}, "B": {ONE}, "C": {FAN_10}, "D": {ONE, crowd}}
         wanted = set().union(*(needs[key] for key in self.scenarios))
-        return tuple(setup for setup in (ONE, FAN_10, MANY) if setup in wanted)
+        return tuple(setup for setup in (ONE, FAN_10, crowd) if setup in wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,22 +145,23 @@ class Bench:
     async def _many(self) -> Measured:
         """Alternating, so that a machine getting slower or faster meets both sides."""
         one: list[Result] = []
-        many: list[Result] = []
+        crowd: list[Result] = []
+        triggers = f"{self._options.many:,} Triggers"
         for _ in range(self._options.repeats):
             one.append(await self._run("D", ONE))
-            many.append(await self._run("D", MANY))
+            crowd.append(await self._run("D", many(self._options.many)))
         with_one = [r.end_to_end_per_second for r in one]
-        with_many = [r.end_to_end_per_second for r in many]
+        with_many = [r.end_to_end_per_second for r in crowd]
         ratio = median(with_many) / median(with_one) if median(with_one) else 0.0
         pairs = [m / o for m, o in zip(with_many, with_one, strict=True) if o]
         figures = [
             Figure.of("events/s end to end, 1 Trigger", with_one),
-            Figure.of("events/s end to end, 1,000 Triggers", with_many),
+            Figure.of(f"events/s end to end, {triggers}", with_many),
             Figure("ratio of medians (range: of pairs)", ratio, min(pairs, default=0), max(pairs, default=0), 3),
             Figure.of("CPU s / 10,000 events, 1 Trigger", [r.cpu_per_10k(*TOOL) for r in one], 2),
-            Figure.of("CPU s / 10,000 events, 1,000 Triggers", [r.cpu_per_10k(*TOOL) for r in many], 2),
+            Figure.of(f"CPU s / 10,000 events, {triggers}", [r.cpu_per_10k(*TOOL) for r in crowd], 2),
         ]
-        return Measured("D", "1,000 Triggers of which one matches", figures, {"one": one, "many": many})
+        return Measured("D", f"{triggers} of which one matches", figures, {"one": one, "many": crowd})
 
     async def _run(self, key: str, setup: Setup, rate: float = MAX_RATE) -> Result:
         options = self._options
