@@ -72,4 +72,4 @@ class MatchAnswer:
         """What ``to_bytes`` made."""
         value = orjson.loads(raw)
         triggers = [(TriggerUid(uid), generation) for uid, generation in value["triggers"]]
-        return cls(value["revision"], triggers, value["events"], value["retry"], value["wants_data"])
+        return cls(value["revision"], triggers, value["events"], value["retry"], value.get("wants_data", False))
