@@ -42,7 +42,8 @@ class Expression:
         self.problems: tuple[tuple[str, int], ...] = _problems(root, self.result_type)
         """Why it should not become a filter although it parses: message and column of unknown functions, wrong
         numbers of arguments, and of an expression that is no condition. At most eight."""
-        self._zero = ZERO[self.result_type]
+        # What a missing attribute would have been is unknown, so alone it is worth the Boolean zero (3.2).
+        self._zero = False if isinstance(root, tree.Attribute) else ZERO[self.result_type]
         self._run = compile_tree(root).run
 
     @property

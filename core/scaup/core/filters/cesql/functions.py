@@ -97,9 +97,7 @@ def _right(text: str, count: int) -> str:
 
 def _substring(text: str, position: int, length: int = INT_MAX) -> str:
     if abs(position) > len(text):
-        raise FailFastError(
-            "functionEvaluation", f"SUBSTRING begins at {position}, outside of {len(text)} characters", ""
-        )
+        raise FailFastError("functionEvaluation", f"SUBSTRING begins at {position}, outside of {len(text)} characters")
     if length < 0:
         raise FailFastError("functionEvaluation", f"SUBSTRING is asked for {length} characters")
     if position == 0:

@@ -1,19 +1,23 @@
 r"""Patterns of LIKE (CESQL 1.0, 3.4.3): ``%`` is any run of characters, ``_`` is one, a backslash takes their meaning.
 
-A backslash before anything else is itself. No regular expressions and no backtracking: the text between two ``%`` is
-looked for from left to right, each once, and its first place is as good as any other. What takes the work of pattern
-times value when done naively is done 64 characters of the pattern at once.
+A backslash before anything else is itself. There is no backtracking: the text between two ``%`` is looked for from left
+to right, each once, and its first place is as good as any other. Where ``_`` stands within such a text, a regular
+expression of nothing but characters and dots looks for it: pattern times value steps at worst, so the value is bounded.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-_NAIVE_WORK: Final = 4096
-"""Comparisons up to which looking for pieces place by place is quicker than preparing bit masks."""
+from scaup.core.filters.cesql.values import FailFastError
+
+MAX_SEARCHED: Final = 8 << 10
+"""Characters of a value that is searched for a text with ``_`` in it. A whole expression of such patterns takes a
+quarter of a second then, not minutes."""
 
 
 class Segment(NamedTuple):
@@ -21,6 +25,8 @@ class Segment(NamedTuple):
 
     length: int
     pieces: tuple[tuple[int, str], ...]
+    gapped: re.Pattern[str] | None
+    """Finds what has more than one piece."""
 
     def at(self, value: str, place: int) -> bool:
         """Whether it stands at ``place``. The caller has seen that there is room for it."""
@@ -30,30 +36,16 @@ class Segment(NamedTuple):
         """The first place between ``start`` and ``end``, or -1."""
         if not self.pieces:
             return start if start + self.length <= end else -1
+        if self.gapped is not None:
+            if end - start > MAX_SEARCHED:
+                what = f"a value of more than {MAX_SEARCHED} characters is not searched for a text with _ in it"
+                raise FailFastError("functionEvaluation", what)
+            found = self.gapped.search(value, start, end)
+            return found.start() if found else -1
         offset, piece = self.pieces[0]
         after = self.length - offset - len(piece)
-        if len(self.pieces) > 1 and (end - start) * len(self.pieces) > _NAIVE_WORK:
-            return self._scan(value, start, end)
         place = value.find(piece, start + offset, max(end - after, 0))
-        while place >= 0 and not self.at(value, place - offset):
-            place = value.find(piece, place + 1, end - after)
         return place - offset if place >= 0 else -1
-
-    def _scan(self, value: str, start: int, end: int) -> int:
-        """As ``find``, whatever the pattern: bit n of the state says that the segment's first n+1 characters fit."""
-        literal: dict[str, int] = {}
-        wild = (1 << self.length) - 1
-        for offset, piece in self.pieces:
-            wild ^= ((1 << len(piece)) - 1) << offset
-            for index, character in enumerate(piece, offset):
-                literal[character] = literal.get(character, 0) | 1 << index
-        fitting = {character: bits | wild for character, bits in literal.items()}
-        found, state = 1 << (self.length - 1), 0
-        for place in range(start, end):
-            state = (state << 1 | 1) & fitting.get(value[place], wild)
-            if state & found:
-                return place - self.length + 1
-        return -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +122,9 @@ def parse(text: str) -> Pattern:
 def _segment(characters: list[str | None]) -> Segment:
     breaks = [-1, *(index for index, character in enumerate(characters) if character is None), len(characters)]
     runs = [(low + 1, characters[low + 1 : high]) for low, high in pairwise(breaks) if high - low > 1]
-    return Segment(len(characters), tuple((low, "".join(c for c in run if c)) for low, run in runs))
+    pieces = tuple((low, "".join(c for c in run if c)) for low, run in runs)
+    gapped = "".join("." if c is None else re.escape(c) for c in characters) if len(pieces) > 1 else None
+    return Segment(len(characters), pieces, re.compile(gapped, re.DOTALL) if gapped else None)
 
 
 def _literal(segment: Segment) -> str | None:
