@@ -1,7 +1,7 @@
 """The necessary conditions of an expression, for the index: what holds of an event's attributes whenever it is true.
 
 Only what a true result surely implies counts: comparisons with text, since any other literal casts the attribute first
-(``sequence = 5`` is true of "05"), and nothing below NOT or XOR.
+(``sequence = 5`` is true of "05"), and nothing below NOT.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def guard_of(node: tree.Node) -> Guard:
             return NOTHING
         case tree.Logic(operator="AND", operands=operands):
             return guards.both(map(guard_of, operands))
-        case tree.Logic(operator="OR", operands=operands):
+        case tree.Logic(operands=operands):  # OR and XOR: at least one operand is true
             return guards.either(map(guard_of, operands))
         case tree.Compare(operator="=", left=tree.Attribute(name=name), right=tree.Constant(value=str() as text)):
             return guards.equals(name, text)
