@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from scaup.core.codec import stored
@@ -128,6 +130,16 @@ async def test_reply_that_is_too_large_for_the_bus_fails_the_delivery(nats: Nats
         [letter] = await world.dead_letters(1)
         assert "could not be stored" in letter.facts.reason
         assert len(there.requests) == 2
+
+
+async def test_reply_with_attributes_over_64_kib_fails_the_delivery(nats: NatsServer) -> None:
+    attributes: dict[str, Any] = {f"ext{n}": "x" * 6_600 for n in range(10)}
+    large = reply("r", **attributes)
+    async with working(nats.url) as world, sink(large) as there:
+        await world.trigger("t", there.url, delivery=delivery(retry=0))
+        await world.send()
+        [letter] = await world.dead_letters(1)
+        assert "65536 at most" in letter.facts.reason
 
 
 async def test_reply_that_cannot_be_stored_fails_the_delivery_until_it_can(nats: NatsServer) -> None:

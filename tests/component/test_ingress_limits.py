@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -266,3 +267,20 @@ async def test_a_bus_that_dies_is_503_and_accepts_again_when_it_is_back(nats: Na
         await asyncio.to_thread(nats.start)
         await until_accepted(ingress)
         assert len(await entries(bus, BROKER.uid)) >= 2
+
+
+async def test_attributes_over_64_kib_together_are_413_with_the_event_and_nothing_of_the_batch_is_stored(
+    nats: NatsServer,
+) -> None:
+    async with an_ingress(nats) as (bus, ingress):
+        large = {f"ext{n}": "x" * 11_000 for n in range(6)}
+        small = {"specversion": "1.0", "source": "/s", "type": "t"}
+        batch = [small | {"id": "small"}, small | large | {"id": "large"}]
+        headers = {"content-type": "application/cloudevents-batch+json"}
+        answer = await send(ingress.port, "POST", "/default/one", headers, json.dumps(batch).encode())
+        assert answer.status == 413
+        assert b"'large'" in answer.body
+        assert b"65536" in answer.body
+        assert await entries(bus, BROKER.uid) == []
+        below = BINARY | {f"ce-ext{n}": "x" * 10_000 for n in range(6)}
+        assert (await send(ingress.port, "POST", "/default/one", below, b"")).status == 202

@@ -301,6 +301,11 @@ def _eq(*values: str) -> Guard:
     return tuple(Atom("type", "eq", value) for value in values)
 
 
+def _there(name: str) -> tuple[Atom, ...]:
+    return (Atom(name, "present", ""),)
+
+
+_X = (Atom("type", "eq", "x"),)
 GUARDS: list[tuple[str, Guard]] = [
     ("type = 'x'", _eq("x")),
     ("TYPE = 'x'", _eq("x")),
@@ -316,9 +321,9 @@ GUARDS: list[tuple[str, Guard]] = [
     ("false", ()),
     ("type = 'x' AND false", ()),
     ("type = 'x' OR false", _eq("x")),
-    ("type = 'x' OR EXISTS subject", None),
+    ("type = 'x' OR EXISTS subject", (*_X, *_there("subject"))),
     ("type = 'x' XOR type = 'y'", _eq("x", "y")),
-    ("type = 'x' XOR EXISTS subject", None),
+    ("type = 'x' XOR EXISTS subject", (*_X, *_there("subject"))),
     ("NOT (type = 'x')", None),
     ("type != 'x'", None),
     ("type NOT IN ('x')", None),
@@ -327,10 +332,21 @@ GUARDS: list[tuple[str, Guard]] = [
     ("type IN ('x', 5)", None),
     ("type IN ('x', source)", None),
     ("'x' IN (type)", None),
-    ("sequence = 5", None),
-    ("flag = true", None),
-    ("5 = sequence", None),
+    ("sequence = 5", _there("sequence")),
+    ("flag = true", _there("flag")),
+    ("5 = sequence", _there("sequence")),
     ("LOWER(type) = 'x'", None),
+    ("LOWER(subject) = 'x'", _there("subject")),
+    ("NOT (subject = 'x')", _there("subject")),
+    ("subject NOT IN ('x')", _there("subject")),
+    ("subject LIKE '%x'", _there("subject")),
+    ("LENGTH(subject) > 3 AND LENGTH(longer) > 3", _there("subject")),
+    ("(LENGTH(subject) > 3 OR true) = true", _there("subject")),
+    ("(true OR LENGTH(subject) > 3) = true", None),
+    ("EXISTS subject", _there("subject")),
+    ("NOT EXISTS subject", None),
+    ("EXISTS type", None),
+    ("type IN (5, subject)", None),
     ("type = source", None),
     ("0", None),
     ("type", None),

@@ -21,7 +21,7 @@ from scaup.dispatcher.judge import Replied
 
 log = structlog.get_logger()
 
-_ROOM: Final = 64 << 10
+_ROOM: Final = stored.MAX_HEADERS_BYTES
 
 
 async def store_reply(bus: Bus, delivery: Delivery, outcome: Replied) -> bool:
@@ -37,6 +37,7 @@ async def store_reply(bus: Bus, delivery: Delivery, outcome: Replied) -> bool:
     arrival = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     reply = outcome.reply.with_attributes(**{HOPS: str(hops), ARRIVAL_TIME: arrival})
     headers = stored.to_headers(reply, outcome.passed)
+    stored.size_of(headers)
     headers["Nats-Msg-Id"] = names.reply_id(delivery.lane.trigger, delivery.facts.sequence)
     await bus.acked.store(names.reply_subject(delivery.lane.broker), reply.data or b"", headers)
     return True

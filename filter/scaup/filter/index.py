@@ -1,40 +1,29 @@
 """The matching index of one Broker: from an event to the Triggers that want it.
 
-Triggers with the same filter are one group, evaluated once an event. Groups are found by what must hold of an event's
-attributes (their guard): a value looked up, or a prefix; only groups without a guard are looked at for every event.
-So the cost of an event grows with the groups that could match, not with the Triggers that exist. Triggers come and go
-one at a time; nothing is rebuilt and nothing waits.
+Triggers with the same filter are one group, evaluated once an event. Groups are found by what must hold of an event
+(their guard): a value looked up, a prefix, or that an attribute or a member of the data is there; only groups without a
+guard are looked at for every event. So the cost of an event grows with the groups that could match, not with the
+Triggers that exist. Triggers come and go one at a time; the rest of the index stays as it is and nothing waits.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from scaup.core.filters.compiled import Compiled, Predicate, compile_tree
+from scaup.core.filters.compiled import compile_tree
 from scaup.core.filters.guards import Atom
 from scaup.core.filters.parse import parse_filters
-from scaup.core.filters.subject import EvaluationError, Subject
+from scaup.core.filters.subject import ABSENT, EvaluationError, Subject
 from scaup.core.filters.tree import Tree
 from scaup.core.model.definitions import TriggerDefinition
 from scaup.core.model.errors import DefinitionError
 from scaup.core.model.names import TriggerUid
+from scaup.filter.pools import Group, Pool
 
 Match = tuple[TriggerUid, int]
 Failed = Callable[[TriggerUid, EvaluationError], None]
-
-
-class _Group:
-    """All Triggers with one filter."""
-
-    __slots__ = ("compiled", "key", "left", "members")
-
-    def __init__(self, key: Tree, compiled: Compiled) -> None:
-        self.key = key
-        self.compiled = compiled
-        self.left: Predicate | None = None if compiled.is_guard else compiled.predicate
-        """What is left to evaluate once an atom of the guard holds."""
-        self.members: dict[TriggerUid, Match] = {}
 
 
 class _Prefixes:
@@ -43,10 +32,10 @@ class _Prefixes:
     __slots__ = ("groups", "lengths")
 
     def __init__(self) -> None:
-        self.groups: dict[str, dict[Tree, _Group]] = {}
+        self.groups: dict[str, dict[Tree, Group]] = {}
         self.lengths: Counter[int] = Counter()
 
-    def find(self, value: str) -> Iterator[_Group]:
+    def find(self, value: str) -> Iterator[Group]:
         for length in self.lengths:
             if length <= len(value) and (groups := self.groups.get(value[:length])):
                 yield from groups.values()
@@ -56,11 +45,13 @@ class BrokerIndex:
     """All Triggers of a Broker, ready to be matched."""
 
     def __init__(self) -> None:
-        self._groups: dict[Tree, _Group] = {}
-        self._homes: dict[TriggerUid, _Group] = {}
-        self._values: dict[str, dict[str, dict[Tree, _Group]]] = {}
+        self._groups: dict[Tree, Group] = {}
+        self._homes: dict[TriggerUid, Group] = {}
+        self._values: dict[str, dict[str, dict[Tree, Group]]] = {}
         self._prefixes: dict[str, _Prefixes] = {}
-        self._unguarded: dict[Tree, _Group] = {}
+        self._present: dict[str, Pool] = {}
+        self._data: dict[str, Pool] = {}
+        self._unguarded = Pool()
         self._with_data = 0
 
     def __len__(self) -> int:
@@ -83,7 +74,7 @@ class BrokerIndex:
             tree = parse_filters(trigger.filters)
             group = self._groups.get(tree)
             if group is None:
-                group = _Group(tree, compile_tree(tree))
+                group = Group(tree, compile_tree(tree))
                 self._link(group)
         except (DefinitionError, RecursionError, Exception) as error:  # noqa: BLE001 - one author's filter is nobody else's trouble
             return str(error) or type(error).__name__
@@ -101,9 +92,8 @@ class BrokerIndex:
     def match(self, subject: Subject, failed: Failed | None = None) -> list[Match]:
         """The ``(uid, generation)`` of every Trigger that wants the event; ``failed`` hears of errors on the way."""
         found: list[Match] = []
-        attributes = subject.attributes
         seen: set[Tree] = set()
-        for group in self._candidates(attributes):
+        for group in self._candidates(subject):
             guard = group.compiled.guard
             if guard is not None and len(guard) > 1:
                 if group.key in seen:
@@ -112,12 +102,15 @@ class BrokerIndex:
             result = True if group.left is None else group.left(subject)
             if result is True:
                 found.extend(group.members.values())
-            elif result is not False and failed is not None:
-                for uid in group.members:
-                    failed(uid, result)
+            elif result is not False:
+                group.set_apart()
+                if failed is not None:
+                    for uid in group.members:
+                        failed(uid, result)
         return found
 
-    def _candidates(self, attributes: Mapping[str, str]) -> Iterator[_Group]:
+    def _candidates(self, subject: Subject) -> Iterator[Group]:
+        attributes = subject.attributes
         for name, values in self._values.items():
             value = attributes.get(name)
             if value is not None and (groups := values.get(value)):
@@ -125,37 +118,54 @@ class BrokerIndex:
         for name, prefixes in self._prefixes.items():
             if (value := attributes.get(name)) is not None:
                 yield from prefixes.find(value)
-        yield from self._unguarded.values()
+        for name, pool in self._present.items():
+            if name in attributes:
+                yield from pool.find(subject)
+        if self._data and (data := subject.json()) is not ABSENT:
+            for member, pool in self._data.items():
+                if not member or _has(data, member):
+                    yield from pool.find(subject)
+        yield from self._unguarded.find(subject)
 
-    def _link(self, group: _Group) -> None:
+    def _link(self, group: Group) -> None:
         self._groups[group.key] = group
         self._with_data += group.compiled.uses_data
         guard = group.compiled.guard
         if guard is None:
-            self._unguarded[group.key] = group
+            self._unguarded.add(group)
             return
         for atom in guard:
-            if atom.kind == "eq":
-                self._values.setdefault(atom.attribute, {}).setdefault(atom.text, {})[group.key] = group
-            else:
-                prefixes = self._prefixes.setdefault(atom.attribute, _Prefixes())
-                prefixes.groups.setdefault(atom.text, {})[group.key] = group
-                prefixes.lengths[len(atom.text)] += 1
+            match atom.kind:
+                case "eq":
+                    self._values.setdefault(atom.attribute, {}).setdefault(atom.text, {})[group.key] = group
+                case "prefix":
+                    prefixes = self._prefixes.setdefault(atom.attribute, _Prefixes())
+                    prefixes.groups.setdefault(atom.text, {})[group.key] = group
+                    prefixes.lengths[len(atom.text)] += 1
+                case "present":
+                    self._present.setdefault(atom.attribute, Pool()).add(group)
+                case "data":
+                    self._data.setdefault(atom.attribute, Pool()).add(group)
 
-    def _unlink(self, group: _Group) -> None:
+    def _unlink(self, group: Group) -> None:
         del self._groups[group.key]
         self._with_data -= group.compiled.uses_data
         guard = group.compiled.guard
         if guard is None:
-            del self._unguarded[group.key]
+            self._unguarded.remove(group)
             return
         for atom in guard:
-            if atom.kind == "eq":
-                self._unlink_value(atom, group)
-            else:
-                self._unlink_prefix(atom, group)
+            match atom.kind:
+                case "eq":
+                    self._unlink_value(atom, group)
+                case "prefix":
+                    self._unlink_prefix(atom, group)
+                case "present":
+                    _unlink_pool(self._present, atom, group)
+                case "data":
+                    _unlink_pool(self._data, atom, group)
 
-    def _unlink_value(self, atom: Atom, group: _Group) -> None:
+    def _unlink_value(self, atom: Atom, group: Group) -> None:
         values = self._values[atom.attribute]
         del values[atom.text][group.key]
         if not values[atom.text]:
@@ -163,7 +173,7 @@ class BrokerIndex:
         if not values:
             del self._values[atom.attribute]
 
-    def _unlink_prefix(self, atom: Atom, group: _Group) -> None:
+    def _unlink_prefix(self, atom: Atom, group: Group) -> None:
         prefixes = self._prefixes[atom.attribute]
         del prefixes.groups[atom.text][group.key]
         if not prefixes.groups[atom.text]:
@@ -173,3 +183,14 @@ class BrokerIndex:
             del prefixes.lengths[len(atom.text)]
         if not prefixes.groups:
             del self._prefixes[atom.attribute]
+
+
+def _unlink_pool(pools: dict[str, Pool], atom: Atom, group: Group) -> None:
+    pool = pools[atom.attribute]
+    pool.remove(group)
+    if not len(pool):
+        del pools[atom.attribute]
+
+
+def _has(data: Any, member: str) -> bool:
+    return isinstance(data, dict) and member in data

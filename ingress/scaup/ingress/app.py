@@ -36,7 +36,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_ATTRIBUTES_ROOM: Final = 64 << 10
 _PASSED_INITIALS: Final = (b"x-", b"kn", b"re")
 
 
@@ -66,7 +65,7 @@ class Ingress:
     @property
     def max_body_bytes(self) -> int:
         """The largest body taken: the setting, but never more than the bus takes."""
-        return min(self._settings.max_body_bytes, self._bus.max_payload - _ATTRIBUTES_ROOM)
+        return min(self._settings.max_body_bytes, self._bus.max_payload - stored.MAX_HEADERS_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request: the decision table of Knative's ingress, top to bottom."""
@@ -128,8 +127,9 @@ class Ingress:
             event.attributes[ARRIVAL_TIME] = arrival
         subject = event_subject(broker.uid)
         entries = [(stored.to_headers(event, passed), event.data or b"") for event in events]
-        for headers, data in entries:
-            self.room.take(broker, len(data) + sum(map(len, headers)) + sum(map(len, headers.values())))
+        sizes = [len(data) + stored.size_of(headers) for headers, data in entries]
+        for size in sizes:
+            self.room.take(broker, size)
         if len(entries) == 1:
             await self._bus.acked.store(subject, entries[0][1], entries[0][0])
             return

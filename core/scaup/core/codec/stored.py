@@ -6,14 +6,31 @@ data. Any NATS client can read them. Request headers that travel with the event 
 
 from __future__ import annotations
 
+from typing import Final
+
 from scaup.core.codec import percent
+from scaup.core.model.errors import EventTooLargeError
 from scaup.core.model.event import Event, is_passed
+
+MAX_HEADERS_BYTES: Final = 64 << 10
+"""All headers of an entry together: filters look at attributes, and a queue entry has to have room for its facts."""
 
 
 def to_headers(event: Event, passed: dict[str, str] | None = None) -> dict[str, str]:
     """The headers of an entry."""
     headers = {"ce-" + name: percent.encode(value) for name, value in event.attributes.items()}
     return headers | passed if passed else headers
+
+
+def size_of(headers: dict[str, str]) -> int:
+    """Bytes that the headers of an entry take. Raises EventTooLargeError above ``MAX_HEADERS_BYTES``."""
+    size = sum(map(len, headers)) + sum(map(len, headers.values()))
+    if size > MAX_HEADERS_BYTES:
+        msg = (
+            f"the attributes of event {headers.get('ce-id', '')[:64]!r} take {size} bytes, {MAX_HEADERS_BYTES} at most"
+        )
+        raise EventTooLargeError(msg, hint="put what is large into the data")
+    return size
 
 
 def from_headers(headers: dict[str, str], data: bytes) -> Event:

@@ -12,13 +12,14 @@ from typing import Final
 
 Predicate = Callable[[Mapping[str, str]], bool]
 
-_RENAMED: Final = {"schemaurl": "dataschema"}
 _MEDIA_TYPE: Final = "datamediatype"
+STANDS_FOR: Final = {"schemaurl": "dataschema", _MEDIA_TYPE: "datacontenttype"}
+"""Names of older specifications, and the attribute that each looks at."""
 
 
 def compile_attributes(wanted: Mapping[str, str]) -> Predicate | None:
     """A predicate over an event's attributes; None where nothing is wanted, which every event fulfils."""
-    named = [(_RENAMED.get(name, name), value) for name, value in wanted.items() if name != _MEDIA_TYPE]
+    named = [(STANDS_FOR.get(name, name), value) for name, value in wanted.items() if name != _MEDIA_TYPE]
     pairs = tuple(pair for pair in named if pair[1])
     present = tuple(name for name, value in named if not value)
     media = wanted.get(_MEDIA_TYPE)

@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Final, assert_never
 
 from scaup.core.filters import guards
-from scaup.core.filters.attributes import compile_attributes
-from scaup.core.filters.cel import compile_cel
+from scaup.core.filters.attributes import STANDS_FOR, compile_attributes
+from scaup.core.filters.cel import CelExpression, compile_cel
 from scaup.core.filters.cesql import compile_cesql
 from scaup.core.filters.guards import Guard
 from scaup.core.filters.subject import EvaluationError, FilterSyntaxError, Subject
@@ -40,13 +40,15 @@ class Compiled:
     """A filter ready to be evaluated.
 
     ``predicate`` is None where every event matches. ``guard`` holds for every event that matches; ``is_guard`` says
-    that it is all there is, so nothing is left to evaluate where one of its atoms holds.
+    that it is all there is, so nothing is left to evaluate where one of its atoms holds. ``cel`` is the
+    expression of a filter that is nothing else and may be asked together with others (``cel/joint.py``).
     """
 
     predicate: Predicate | None
     guard: Guard
     is_guard: bool = False
     uses_data: bool = False
+    cel: CelExpression | None = None
 
 
 ALWAYS: Final = Compiled(None, guards.ANYTHING)
@@ -78,7 +80,7 @@ def compile_tree(tree: Tree) -> Compiled:
             guard = guards.both(guards.begins(name, value) for name, value in pairs)
             return Compiled(_affix(pairs, str.startswith), guard, is_guard=len(pairs) == 1)
         case Suffix(pairs):
-            return Compiled(_affix(pairs, str.endswith), guards.ANYTHING)
+            return Compiled(_affix(pairs, str.endswith), guards.both(guards.present(name) for name, _ in pairs))
         case Every(parts):
             return _every([compile_tree(part) for part in parts])
         case Some(parts):
@@ -103,8 +105,10 @@ def _attributes(pairs: tuple[tuple[str, str], ...]) -> Compiled:
     matches = compile_attributes(dict(pairs))
     if matches is None:
         return ALWAYS
-    plain = [(name, value) for name, value in pairs if value and name not in {"schemaurl", "datamediatype"}]
+    plain = [(name, value) for name, value in pairs if value and name not in STANDS_FOR]
     guard = guards.both(guards.equals(name, value) for name, value in plain)
+    if not plain:
+        guard = guards.both(guards.present(STANDS_FOR.get(name, name)) for name, _ in pairs)
     return Compiled(lambda subject: matches(subject.attributes), guard, is_guard=len(plain) == len(pairs) == 1)
 
 
@@ -205,7 +209,8 @@ def _cesql(text: str) -> Compiled:
 def _cel(text: str) -> Compiled:
     expression = compile_cel(text)
     shared = _shared("cel", expression.canonical, expression.matches)
-    return Compiled(shared, expression.guard, uses_data=expression.uses_data)
+    cel = expression if expression.is_joinable else None
+    return Compiled(shared, expression.guard, uses_data=expression.uses_data, cel=cel)
 
 
 def _shared(dialect: str, canonical: str, matches: Callable[[Subject], bool]) -> Predicate:

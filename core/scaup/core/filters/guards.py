@@ -10,15 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
+from scaup.core.model.event import REQUIRED
+
 MAX_ATOMS: Final = 64
 """More alternatives than this are not worth indexing: the filter is then evaluated for every event."""
 
 
+Kind = Literal["eq", "prefix", "present", "data"]
+
+
 class Atom(NamedTuple):
-    """``attribute`` is present and equal to ``text`` (``eq``), or begins with it (``prefix``)."""
+    """``attribute`` is equal to ``text`` (``eq``), begins with it (``prefix``), or is just there (``present``).
+
+    Of kind ``data``: there is JSON data, and where ``attribute`` is not empty the data is an object with that member.
+    """
 
     attribute: str
-    kind: Literal["eq", "prefix"]
+    kind: Kind
     text: str
 
 
@@ -38,6 +46,16 @@ def begins(attribute: str, prefix: str) -> Guard:
     return (Atom(attribute, "prefix", prefix),) if prefix else ANYTHING
 
 
+def present(attribute: str) -> Guard:
+    """The attribute is there. Of a required one that says nothing."""
+    return ANYTHING if attribute in REQUIRED else (Atom(attribute, "present", ""),)
+
+
+def has_data(member: str = "") -> Guard:
+    """There is JSON data; with ``member``, an object that has it."""
+    return (Atom(member, "data", ""),)
+
+
 def either(guards: Iterable[Guard]) -> Guard:
     """Of a disjunction: any of the alternatives' atoms, or nothing known where one of them is unguarded."""
     atoms: list[Atom] = []
@@ -54,10 +72,13 @@ def both(guards: Iterable[Guard]) -> Guard:
     return min(known, key=_breadth, default=ANYTHING)
 
 
+_RANK: Final[dict[Kind, int]] = {"eq": 0, "prefix": 1, "present": 2, "data": 3}
+
+
 def _breadth(guard: tuple[Atom, ...]) -> tuple[int, int, int]:
-    """Prefixes let more through than values; fewer and longer atoms let less through. Source and id vary most."""
-    prefixes = sum(atom.kind == "prefix" for atom in guard)
-    return prefixes, len(guard), -sum(len(atom.text) for atom in guard)
+    """Prefixes let more through than values, presence more than both; fewer and longer atoms let less through."""
+    widest = max((_RANK[atom.kind] for atom in guard), default=0)
+    return widest, len(guard), -sum(len(atom.text) + len(atom.attribute) for atom in guard)
 
 
 def _bounded(atoms: Iterable[Atom]) -> Guard:

@@ -7,5 +7,6 @@ Importing this package loads neither of the two; compiling the first expression 
 
 from scaup.core.filters.cel.engine import CelUnavailableError, is_available
 from scaup.core.filters.cel.expression import CelExpression, compile_cel
+from scaup.core.filters.cel.joint import MOST, CelJoint, join_cel
 
-__all__ = ["CelExpression", "CelUnavailableError", "compile_cel", "is_available"]
+__all__ = ["MOST", "CelExpression", "CelJoint", "CelUnavailableError", "compile_cel", "is_available", "join_cel"]

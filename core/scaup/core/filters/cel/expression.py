@@ -18,17 +18,22 @@ from scaup.core.filters.subject import EvaluationError, FilterSyntaxError, Subje
 
 _ALONE: Final = "cel"
 _WITH_DATA: Final = "cel+data"
+_MOST_JOINABLE: Final = 400
+_TAKEN_OUT: Final = frozenset({"select", "index", "choice"})
+"""Parts worth what others hold. Their type is a guess where those are mixed: ``{"a": true, "b": data}["b"]``."""
 
 
 class CelExpression:
     """A checked expression. The engine gets it back when an event first asks for it: most wait for theirs in the index.
 
     ``canonical`` is the same text for expressions that differ in layout and comments only; ``guard`` holds for every
-    event that matches; ``uses_data`` says whether the event's data is looked at.
+    event that matches; ``uses_data`` says whether the event's data is looked at; ``is_joinable``, whether it may be
+    part of a joint (``joint.py``), for which ``tree`` and ``scale`` are.
     """
 
     __slots__ = (
-        "_afforded", "_boolean", "_evaluate", "_key", "_program", "_scale", "_tree", "canonical", "guard", "uses_data",
+        "_afforded", "_boolean", "_evaluate", "_program",
+        "canonical", "guard", "is_joinable", "scale", "tree", "uses_data",
     )  # fmt: skip
 
     def __init__(self, words: Words, shape: Shape, compiled: Any) -> None:
@@ -36,17 +41,17 @@ class CelExpression:
         self.canonical: str = words.canonical
         self.uses_data: bool = shape.uses_data
         self.guard: Guard = guard_of(shape.tree, words.strings)
-        self._tree = shape.tree
-        self._scale = Scale(0, _rounded(max(map(_bytes, words.strings), default=0)), _rounded(heaviest))
+        self.is_joinable: bool = len(words.canonical) <= _MOST_JOINABLE and shape.is_flat
+        self.tree = shape.tree
+        self.scale = Scale(0, rounded(max(map(_bytes, words.strings), default=0)), rounded(heaviest))
         self._afforded = 0
-        self._key = _WITH_DATA if shape.uses_data else _ALONE
-        self._boolean = compiled.return_type().name() == "BOOL"
+        self._boolean = compiled.return_type().name() == "BOOL" and shape.tree.kind not in _TAKEN_OUT
         self._program: bytes = engine.stored(compiled)
         self._evaluate: Any = None
 
     def matches(self, subject: Subject) -> bool:
         """Whether the event matches. Raises EvaluationError where CEL ends in an error, or in no boolean."""
-        activation, size = subject.shared.get(self._key) or self._bind(subject)
+        activation, size = bind(subject, with_data=self.uses_data)
         if size > self._afforded:
             self._afford(subject, size)
         try:
@@ -62,7 +67,7 @@ class CelExpression:
 
     def evaluate(self, subject: Subject) -> Any:
         """What the expression is worth, in JSON types. Raises EvaluationError."""
-        activation, size = subject.shared.get(self._key) or self._bind(subject)
+        activation, size = bind(subject, with_data=self.uses_data)
         if size > self._afforded:
             self._afford(subject, size)
         try:
@@ -78,25 +83,28 @@ class CelExpression:
         self._evaluate, self._program = engine.evaluation(self._program), b""
         return self._evaluate
 
-    def _bind(self, subject: Subject) -> tuple[Any, int]:
-        """The event as all CEL expressions share it, and its size in bytes."""
-        size = sum(map(_bytes, subject.attributes.values())) + sum(map(len, subject.attributes))
-        if self.uses_data:
-            size += len(subject.data or b"")
-        bound = engine.activation(subject, with_data=self.uses_data), size
-        subject.shared[self._key] = bound
-        return bound
-
     def _afford(self, subject: Subject, size: int) -> None:
         """Costs grow with the event: sizes are rounded up, and the largest one known to be affordable is kept."""
-        rounded = _rounded(size)
-        if affordable(self._tree, self._scale._replace(size=rounded)):
-            self._afforded = rounded
+        most = rounded(size)
+        if affordable(self.tree, self.scale._replace(size=most)):
+            self._afforded = most
             return
         data = subject.json() if self.uses_data else None
-        exact = self._scale._replace(size=size, measure=measure_in(subject.attributes, data, size))
-        if cost_of(self._tree, exact) > BUDGET:
+        exact = self.scale._replace(size=size, measure=measure_in(subject.attributes, data, size))
+        if cost_of(self.tree, exact) > BUDGET:
             raise EvaluationError("generic", f"the expression is too costly for an event of {size} bytes")
+
+
+def bind(subject: Subject, *, with_data: bool) -> tuple[Any, int]:
+    """The event as all CEL expressions share it, and its size in bytes."""
+    key = _WITH_DATA if with_data else _ALONE
+    bound: tuple[Any, int] | None = subject.shared.get(key)
+    if bound is None:
+        size = sum(map(_bytes, subject.attributes.values())) + sum(map(len, subject.attributes))
+        if with_data:
+            size += len(subject.data or b"")
+        bound = subject.shared[key] = engine.activation(subject, with_data=with_data), size
+    return bound
 
 
 def compile_cel(text: str, *, boolean: bool = True) -> CelExpression:
@@ -128,6 +136,6 @@ def _bytes(text: str) -> int:
     return len(text) if text.isascii() else 4 * len(text)
 
 
-def _rounded(size: int) -> int:
+def rounded(size: int) -> int:
     """The next power of two, from 256 for anything but nothing: few scales, so that each is reckoned once."""
     return 0 if size == 0 else max(256, 1 << (size - 1).bit_length())

@@ -20,6 +20,7 @@ MAX_PARTS: Final = 8192
 MAX_WEIGHT: Final = 10_000
 """Of one regular expression, see ``patterns.py``: about a millisecond to make."""
 
+_FLAT: Final = 8
 _KNOWN_SHAPES: Final = 4096
 _ZONE_METHODS: Final = frozenset(
     {
@@ -37,12 +38,16 @@ _FUNCTIONS: Final = (
 
 
 class Shape(NamedTuple):
-    """``patterns`` and ``zones`` are the string literals used as regular expression and as name of a time zone."""
+    """``patterns`` and ``zones`` are the string literals used as regular expression and as name of a time zone.
+
+    ``is_flat`` says that there are few levels and no loops, of which the engine has a bounded number an evaluation.
+    """
 
     tree: Node
     uses_data: bool
     patterns: tuple[Node, ...]
     zones: tuple[Node, ...]
+    is_flat: bool
 
 
 class _RefusedError(Exception):
@@ -106,7 +111,21 @@ def _examined(shape: str) -> Shape:
                 patterns.append(_literal(node, "the regular expression has to be a string in the filter itself"))
             elif node.name in _ZONE_METHODS and len(node.args) > 1:
                 zones.append(_literal(node, "the time zone has to be a string in the filter itself"))
-    return Shape(tree, uses_data, tuple(patterns), tuple(zones))
+    is_flat = _levels(tree) <= _FLAT and _brackets(shape) <= _FLAT and not any(node.macro() for node in parts(tree))
+    return Shape(tree, uses_data, tuple(patterns), tuple(zones), is_flat)
+
+
+def _levels(node: Node) -> int:
+    return 1 + max(map(_levels, node.args), default=0)
+
+
+def _brackets(shape: str) -> int:
+    """How many are open at once."""
+    depth = deepest = 0
+    for character in shape:
+        depth += (character in "([{") - (character in ")]}")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _check(node: Node) -> None:

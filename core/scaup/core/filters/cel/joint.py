@@ -1,0 +1,54 @@
+"""Many CEL filters in one evaluation, that says where none of them matches.
+
+Going to the engine and back costs more than what is done there: 32 filters joined with ``||`` take about as long as
+four by themselves. Errors are absorbed only by a part that is true: *false* means that all are false without an error.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from scaup.core.filters.cel import engine
+from scaup.core.filters.cel.expression import CelExpression, bind, rounded
+from scaup.core.filters.cel.shapes import affordable
+from scaup.core.filters.cel.tree import Node
+from scaup.core.filters.cel.work import Scale
+from scaup.core.filters.subject import FilterSyntaxError, Subject
+
+MOST: Final = 32
+"""Expressions that may be joined."""
+
+
+class CelJoint:
+    """Joinable expressions as one. Raises FilterSyntaxError where the engine does not take them together."""
+
+    __slots__ = ("_afforded", "_evaluate", "_scale", "_tree", "_uses_data")
+
+    def __init__(self, expressions: list[CelExpression]) -> None:
+        scales = [one.scale for one in expressions]
+        self._scale = Scale(0, max(scale.longest for scale in scales), max(scale.heaviest for scale in scales))
+        self._tree = Node("or", "", tuple(one.tree for one in expressions))
+        self._uses_data = any(one.uses_data for one in expressions)
+        self._afforded = 0
+        self._evaluate: Any = engine.compile_text(" || ".join(f"({one.canonical})" for one in expressions)).eval
+
+    def is_surely_false(self, subject: Subject) -> bool:
+        """Whether all are false, with no error on the way. Where that cannot be said cheaply the answer is no."""
+        activation, size = bind(subject, with_data=self._uses_data)
+        if size > self._afforded:
+            most = rounded(size)
+            if not affordable(self._tree, self._scale._replace(size=most)):
+                return False
+            self._afforded = most
+        try:
+            return self._evaluate(activation).value() is False
+        except engine.FAILURES:
+            return False
+
+
+def join_cel(expressions: list[CelExpression]) -> CelJoint | None:
+    """The joint of up to ``MOST`` joinable expressions; None where the engine does not take them together."""
+    try:
+        return CelJoint(expressions)
+    except FilterSyntaxError:
+        return None
