@@ -71,8 +71,8 @@ def test_what_is_removed_leaves_nothing_behind() -> None:
         index.remove(TriggerUid(f"t{number}"))
     index.remove(TriggerUid("never-there"))
     assert len(index) == 0
-    assert (index._groups, index._values, index._prefixes, index._present, index._data) == ({}, {}, {}, {}, {})
-    assert len(index._unguarded) == 0
+    assert (index._groups, index._values, index._prefixes) == ({}, {}, {})
+    assert (index._present, index._data, index._unguarded) == ({}, {}, {})
 
 
 def test_a_trigger_whose_filters_did_not_pass_the_check_matches_nothing() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaup.core.filters.cel import compile_cel, join_cel
+from scaup.core.filters.cel import MOST, compile_cel, join_cel
 from scaup.core.filters.compiled import Result, compile_tree, evaluate
 from scaup.core.filters.parse import parse_filters
 from scaup.core.filters.subject import EvaluationError, Subject
@@ -212,7 +212,7 @@ def test_a_filter_that_ends_in_errors_is_asked_alone_and_the_others_still_togeth
         assert index.match(Subject({"type": "abc"}), lambda uid, _why: failed.append(uid)) == []
 
     assert failed == ["t-9"] * 3
-    together = [batch for batch in index._unguarded._batches if batch._joint is not None]
+    together = [batch for batch in index._unguarded[""]._batches if batch._joint is not None]
     assert [len(batch.members) for batch in together] == [8]
 
 
@@ -230,6 +230,22 @@ def test_a_changed_filter_counts_at_once_although_it_was_asked_together_with_oth
     assert [uid for uid, _ in index.match(Subject({"type": "abc"}))] == ["t-3"]
     index.remove(TriggerUid("t-3"))
     assert index.match(Subject({"type": "abc"})) == []
+
+
+def test_no_more_than_four_batches_are_joined_for_one_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "_PATIENCE", 0)
+    index = BrokerIndex()
+    for number in range(9 * MOST):
+        index.put(a_trigger(number, [{"cel": f"size(ce.type) > {number + 5}"}]))
+
+    def joined() -> int:
+        return sum(batch._joint is not None for batch in index._unguarded[""]._batches)
+
+    counts = []
+    for _ in range(3):
+        index.match(Subject({"type": "abc"}))
+        counts.append(joined())
+    assert counts == [4, 8, 9]
 
 
 def test_a_joint_too_costly_for_a_large_event_is_not_asked() -> None:

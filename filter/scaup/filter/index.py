@@ -51,7 +51,7 @@ class BrokerIndex:
         self._prefixes: dict[str, _Prefixes] = {}
         self._present: dict[str, Pool] = {}
         self._data: dict[str, Pool] = {}
-        self._unguarded = Pool()
+        self._unguarded: dict[str, Pool] = {}
         self._with_data = 0
 
     def __len__(self) -> int:
@@ -118,21 +118,25 @@ class BrokerIndex:
         for name, prefixes in self._prefixes.items():
             if (value := attributes.get(name)) is not None:
                 yield from prefixes.find(value)
+        for pool in self._pools(subject):
+            yield from pool.find(subject)
+
+    def _pools(self, subject: Subject) -> Iterator[Pool]:
         for name, pool in self._present.items():
-            if name in attributes:
-                yield from pool.find(subject)
+            if name in subject.attributes:
+                yield pool
         if self._data and (data := subject.json()) is not ABSENT:
             for member, pool in self._data.items():
                 if not member or _has(data, member):
-                    yield from pool.find(subject)
-        yield from self._unguarded.find(subject)
+                    yield pool
+        yield from self._unguarded.values()
 
     def _link(self, group: Group) -> None:
         self._groups[group.key] = group
         self._with_data += group.compiled.uses_data
         guard = group.compiled.guard
         if guard is None:
-            self._unguarded.add(group)
+            self._unguarded.setdefault("", Pool()).add(group)
             return
         for atom in guard:
             match atom.kind:
@@ -152,7 +156,7 @@ class BrokerIndex:
         self._with_data -= group.compiled.uses_data
         guard = group.compiled.guard
         if guard is None:
-            self._unguarded.remove(group)
+            _unlink_pool(self._unguarded, "", group)
             return
         for atom in guard:
             match atom.kind:
@@ -161,9 +165,9 @@ class BrokerIndex:
                 case "prefix":
                     self._unlink_prefix(atom, group)
                 case "present":
-                    _unlink_pool(self._present, atom, group)
+                    _unlink_pool(self._present, atom.attribute, group)
                 case "data":
-                    _unlink_pool(self._data, atom, group)
+                    _unlink_pool(self._data, atom.attribute, group)
 
     def _unlink_value(self, atom: Atom, group: Group) -> None:
         values = self._values[atom.attribute]
@@ -185,11 +189,10 @@ class BrokerIndex:
             del self._prefixes[atom.attribute]
 
 
-def _unlink_pool(pools: dict[str, Pool], atom: Atom, group: Group) -> None:
-    pool = pools[atom.attribute]
-    pool.remove(group)
-    if not len(pool):
-        del pools[atom.attribute]
+def _unlink_pool(pools: dict[str, Pool], key: str, group: Group) -> None:
+    pools[key].remove(group)
+    if not len(pools[key]):
+        del pools[key]
 
 
 def _has(data: Any, member: str) -> bool:

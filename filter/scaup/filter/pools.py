@@ -17,8 +17,10 @@ from scaup.core.filters.tree import Tree
 from scaup.core.model.names import TriggerUid
 
 _FEWEST: Final = 4
-_PATIENCE: Final = 32
-"""Events after which a changed joint is compiled anew: until then evaluating its members has cost about as much."""
+_PATIENCE: Final = 16
+"""Events after which a changed batch is joined anew: until then evaluating its members has cost about as much."""
+_AT_ONCE: Final = 4
+"""Batches joined for one event, at a few milliseconds each."""
 
 
 class Group:
@@ -54,13 +56,20 @@ class _Batch:
     def changed(self) -> None:
         self._joint, self._is_built, self._asked = None, False, 0
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to join the members."""
+        if self._is_built:
+            return False
+        self._asked += 1
+        return self._asked > _PATIENCE and len(self.members) >= _FEWEST
+
+    def join(self) -> None:
+        self._joint = join_cel([one.compiled.cel for one in self.members.values() if one.compiled.cel])
+        self._is_built = True
+
     def candidates(self, subject: Subject) -> list[Group]:
         """The members that have to be evaluated: all or none."""
-        if not self._is_built:
-            self._asked += 1
-            if self._asked > _PATIENCE and len(self.members) >= _FEWEST:
-                self._joint = join_cel([one.compiled.cel for one in self.members.values() if one.compiled.cel])
-                self._is_built = True
         if self._joint is not None and self._joint.is_surely_false(subject):
             return []
         return list(self.members.values())
@@ -107,7 +116,11 @@ class Pool:
     def find(self, subject: Subject) -> Iterator[Group]:
         """The groups that have to be evaluated for an event."""
         yield from self._alone.values()
-        for batch in list(self._batches):
+        joins = 0
+        for batch in tuple(self._batches):
+            if joins < _AT_ONCE and batch.is_due:
+                joins += 1
+                batch.join()
             yield from batch.candidates(subject)
 
     def _leave(self, group: Group) -> None:
