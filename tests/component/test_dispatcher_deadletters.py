@@ -31,6 +31,8 @@ async def test_dead_letter_sink_gets_the_event_with_the_error(nats: NatsServer) 
         assert headers["ce-knativeerrorcode"] == "422"
         assert base64.b64decode(headers["ce-knativeerrordata"]) == body[:768]
         assert len(headers["ce-knativeerrordata"]) == 1024
+        assert (headers["ce-scauptrigger"], headers["ce-scaupattempts"]) == ("default/t", "1")
+        assert "2026" <= headers["ce-scaupfirstfailure"] <= headers["ce-scauplastfailure"]
         assert "prefer" not in headers
         assert headers["kn-namespace"] == "default"
         assert headers["x-request-id"] == "r"
@@ -58,6 +60,7 @@ async def test_dead_letter_sink_is_tried_as_often_as_the_subscriber(nats: NatsSe
         await eventually(lambda: len(dead.requests) == 3, "the dead letter arrives")
         await here.until_queues_hold(0)
         assert len(there.requests) == 3
+        assert dead.requests[0].headers["ce-scaupattempts"] == "3"
         assert not await here.dead_letters()
 
 

@@ -86,6 +86,15 @@ def test_default_delivery_waits_from_a_fifth_of_a_second_to_less_than_two_minute
     assert isinstance(judge(NoAnswer("gone"), Delivery(), 11), GiveUp)
 
 
+@pytest.mark.parametrize(("stretch", "waited_s"), [(1.0, 2.0), (1.2, 2.4)])
+def test_jitter_lengthens_a_backoff_and_nothing_else(stretch: float, waited_s: float) -> None:
+    policy = Delivery(backoff_delay_s=2.0, retry_after_max_s=90.0)
+    assert judge(Refused(500), policy, 1, stretch) == Retry(waited_s, "the sink answered 500")
+    assert judge(Refused(503, b"", 30.0), policy, 1, stretch) == Retry(30.0, "the sink answered 503")
+    longest = judge(Refused(500), Delivery(backoff_delay_s=MAX_BACKOFF_S), 1, stretch)
+    assert longest == Retry(MAX_BACKOFF_S, "the sink answered 500")
+
+
 @pytest.mark.parametrize("policy", ["linear", "exponential"])
 @pytest.mark.parametrize("retries", [20, 63, 10_000])
 def test_no_backoff_is_longer_than_the_cap(policy: str, retries: int) -> None:

@@ -58,7 +58,7 @@ def test_entry_that_is_none_of_ours_is_refused(headers: dict[str, str]) -> None:
 
 
 def _error_of(facts: Facts) -> dict[str, str]:
-    return with_error(Outgoing({"ce-id": "1"}, b"d"), facts).headers
+    return with_error(Outgoing({"ce-id": "1"}, b"d"), facts, "ns/t").headers
 
 
 @pytest.mark.parametrize("size", [0, 1, 767, 768, 769, 5000])
@@ -73,7 +73,14 @@ def test_error_data_never_exceeds_what_knative_allows(size: int) -> None:
 
 def test_error_of_who_gave_no_answer_has_no_code() -> None:
     facts = Facts(1).failed("t", "r", status=None, destination="http://ü/ x", error_data=b"")
-    assert _error_of(facts) == {"ce-id": "1", "ce-knativeerrordest": percent.encode("http://ü/ x")}
+    assert _error_of(facts) == {
+        "ce-id": "1",
+        "ce-knativeerrordest": percent.encode("http://ü/ x"),
+        "ce-scauptrigger": "ns/t",
+        "ce-scaupattempts": "1",
+        "ce-scaupfirstfailure": "t",
+        "ce-scauplastfailure": "t",
+    }
 
 
 def test_error_replaces_that_of_an_earlier_death() -> None:
@@ -82,6 +89,14 @@ def test_error_replaces_that_of_an_earlier_death() -> None:
     headers = with_error(outgoing, facts).headers
     assert (headers["ce-knativeerrorcode"], headers["ce-knativeerrordest"]) == ("503", "http://new/")
     assert outgoing.headers["ce-knativeerrorcode"] == "400"
+
+
+def test_error_of_an_earlier_death_does_not_stay_where_there_is_none_now() -> None:
+    outgoing = Outgoing({"ce-id": "1", "ce-knativeerrorcode": "400", "ce-knativeerrordata": "eA=="}, b"")
+    facts = Facts(1).failed("t", "r", status=None, destination="http://new/", error_data=b"")
+    headers = with_error(outgoing, facts).headers
+    assert "ce-knativeerrorcode" not in headers
+    assert "ce-knativeerrordata" not in headers
 
 
 @given(events())

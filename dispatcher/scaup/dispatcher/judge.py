@@ -126,8 +126,11 @@ def describe(outcome: Outcome) -> tuple[str, int | None, bytes]:
             assert_never(never)
 
 
-def judge(outcome: Outcome, delivery: Delivery, attempts: int) -> Verdict:
-    """What becomes of the delivery after ``attempts`` attempts, the one of ``outcome`` included."""
+def judge(outcome: Outcome, delivery: Delivery, attempts: int, stretch: float = 1.0) -> Verdict:
+    """What becomes of the delivery after ``attempts`` attempts, the one of ``outcome`` included.
+
+    ``stretch`` (1 or a little more) lengthens the back-off, so that retries of many events do not all come at once.
+    """
     match outcome:
         case Accepted() | Replied():
             return Done()
@@ -138,7 +141,7 @@ def judge(outcome: Outcome, delivery: Delivery, attempts: int) -> Verdict:
     reason = describe(outcome)[0]
     if attempts > delivery.retry:
         return GiveUp(f"{reason}; {attempts} attempts were made")
-    delay = backoff_s(delivery, attempts - 1)
+    delay = min(backoff_s(delivery, attempts - 1) * stretch, MAX_BACKOFF_S)
     if isinstance(outcome, Refused) and outcome.retry_after_s and outcome.status in RETRY_AFTER_STATUS:
         ceiling = delivery.retry_after_max_s
         delay = max(delay, min(outcome.retry_after_s, DEFAULT_RETRY_AFTER_MAX_S if ceiling is None else ceiling))

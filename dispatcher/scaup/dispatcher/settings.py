@@ -32,6 +32,11 @@ class DispatcherSettings:
         100_000,
         "Events that may wait in one Trigger's queue; more go to its dead letters at once.",
     )
+    jitter: float = setting(
+        "SCAUP_DISPATCHER_BACKOFF_JITTER",
+        0.0,
+        "How much longer than its Trigger says a back-off may be, by chance: 0.2 is up to 20 %. 0: never.",
+    )
     max_wait_s: float = setting(
         "SCAUP_DISPATCHER_MAX_WAIT_SECONDS",
         24 * 3600.0,

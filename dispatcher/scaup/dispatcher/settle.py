@@ -84,10 +84,11 @@ class Settler:
         """Towards the Trigger's dead letter sink, through that lane's queue; kept where there is none."""
         lane = delivery.lane
         trigger = self._definitions.triggers.get(lane.trigger)
-        to_sink = lane.kind == SUBSCRIBER and trigger is not None and trigger.delivery.dead_letter_sink is not None
         sink_lane = lane._replace(kind=DEAD_LETTER)
-        if to_sink and not self._counts.is_full(sink_lane):
-            outgoing = with_error(delivery.outgoing, facts)
+        has_sink = lane.kind == SUBSCRIBER and trigger is not None and trigger.delivery.dead_letter_sink is not None
+        to_sink = has_sink and not self._counts.is_full(sink_lane)
+        if trigger is not None and to_sink:
+            outgoing = with_error(delivery.outgoing, facts, f"{trigger.namespace}/{trigger.name}")
             # A fresh start for the dead letter's own attempts; what happened before stays in the facts.
             await self._store(sink_lane, outgoing, replace(facts, attempts=0, not_before=0.0), "")
             self._counts.add(sink_lane, 1)
@@ -143,15 +144,22 @@ class Settler:
             metrics.PARKED.labels(*self._labels(trigger), reason).inc()
 
 
-def with_error(outgoing: Outgoing, facts: Facts) -> Outgoing:
-    """The event with Knative's error extensions (eventing, "Dead letter sink"), as its dead letter sink gets it."""
+def with_error(outgoing: Outgoing, facts: Facts, trigger: str = "") -> Outgoing:
+    """The event with Knative's error extensions (eventing, "Dead letter sink") and ours, for its dead letter sink.
+
+    ``trigger`` is "namespace/name". What an earlier death left is replaced, or taken away where there is nothing now.
+    """
     headers = dict(outgoing.headers)
-    error = kept.to_headers(facts)
     for name, value in (
         ("knativeerrordest", facts.destination),
         ("knativeerrorcode", "" if facts.status is None else str(facts.status)),
-        ("knativeerrordata", error.get(kept.ERROR_DATA, "")),
+        ("knativeerrordata", kept.to_headers(facts).get(kept.ERROR_DATA, "")),
+        ("scauptrigger", trigger),
+        ("scaupattempts", str(facts.attempts)),
+        ("scaupfirstfailure", facts.first_failure),
+        ("scauplastfailure", facts.last_failure),
     ):
+        headers.pop("ce-" + name, None)
         if value:
             headers["ce-" + name] = percent.encode(value)
     return Outgoing(headers, outgoing.data)

@@ -7,6 +7,7 @@ target does, or fails to do, is felt here and in its own queue, nowhere else.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -231,7 +232,8 @@ class Target:
         """Store the consequence of an attempt and let the event go."""
         delivery.is_judged = True
         facts = delivery.facts
-        verdict = judge(outcome, trigger.delivery, facts.attempts + 1)
+        stretch = 1.0 + self._tools.settings.jitter * random.random()  # noqa: S311 - spreads retries, guards nothing
+        verdict = judge(outcome, trigger.delivery, facts.attempts + 1, stretch)
         if delivery.parking is not None:
             await delivery.parking
             if delivery.is_over and delivery.parked is None:
