@@ -117,11 +117,24 @@ class Sink:
     async def stop(self) -> None:
         """Close the listening socket and every connection."""
         if self._server is not None:
-            self._server.close()
+            await self._stop_accepting(self._server)
             self._server = None
         for task in list(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
+
+    @staticmethod
+    async def _stop_accepting(server: asyncio.Server) -> None:
+        """Close the listening socket when nothing is on its way through it.
+
+        asyncio makes a connection in a task of its own; one whose server is closed before that begins is forgotten with
+        its socket open.
+        """
+        for sock in server.sockets:
+            asyncio.get_running_loop().remove_reader(sock.fileno())
+        for _ in range(8):  # a few turns of the loop: accepted, made, begun
+            await asyncio.sleep(0)
+        server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

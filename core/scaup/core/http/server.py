@@ -129,6 +129,10 @@ class HttpServer:
         except asyncio.CancelledError:
             self._server.force_exit = True
             raise
+        finally:
+            for server in getattr(self._server, "servers", ()):  # cancelled, uvicorn leaves them listening
+                server.close()
+            self._sock.close()
 
     def stop(self) -> None:
         """Take no more requests, finish those under way, then let ``run`` return."""
