@@ -43,7 +43,7 @@ class CelExpression:
         self.guard: Guard = guard_of(shape.tree, words.strings)
         self.is_joinable: bool = len(words.canonical) <= _MOST_JOINABLE and shape.is_flat
         self.tree = shape.tree
-        self.scale = Scale(0, rounded(max(map(_bytes, words.strings), default=0)), rounded(heaviest))
+        self.scale = Scale(0, rounded(max(map(_bytes, words.strings), default=0), 16), rounded(heaviest, 16))
         self._afforded = 0
         self._boolean = compiled.return_type().name() == "BOOL" and shape.tree.kind not in _TAKEN_OUT
         self._program: bytes = engine.stored(compiled)
@@ -136,6 +136,6 @@ def _bytes(text: str) -> int:
     return len(text) if text.isascii() else 4 * len(text)
 
 
-def rounded(size: int) -> int:
-    """The next power of two, from 256 for anything but nothing: few scales, so that each is reckoned once."""
-    return 0 if size == 0 else max(256, 1 << (size - 1).bit_length())
+def rounded(size: int, least: int = 256) -> int:
+    """The next power of two, from ``least`` for anything but nothing: few scales, so that each is reckoned once."""
+    return 0 if size == 0 else max(least, 1 << (size - 1).bit_length())
