@@ -136,6 +136,8 @@ def plain(value: Any) -> Any:
     """A value of cel-python's in JSON types, as the engine's results are given."""
     types = celpy.celtypes
     match value:
+        case CELEvalError():
+            raise value  # it leaves errors inside lists and maps
         case None:
             return None
         case bool() | types.BoolType():
