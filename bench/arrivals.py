@@ -22,26 +22,44 @@ class Do(Enum):
     STATUS = "status"
     DELAY = "delay"
     HANG = "hang"
+    POISON = "poison"
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How a path answers: 202 at once, another status, 202 after a delay, or never."""
+    """How a path answers: 202 at once, another status, 202 after a delay, never, or 503 to some events for ever."""
 
     do: Do = Do.ANSWER
     status: int = 202
     seconds: float = 0.0
+    every: int = 1
+    """Of a poisoned path: every so-manieth event is refused, chosen by its id."""
 
     @classmethod
     def parse(cls, text: str) -> "Behaviour":
-        """`answer`, `hang`, `status=503` or `delay=0.5`."""
+        """`answer`, `hang`, `status=503`, `delay=0.5` or `poison=100`."""
         name, _, value = text.partition("=")
         do = Do(name)
         if do is Do.STATUS:
             return cls(do, status=int(value))
         if do is Do.DELAY:
             return cls(do, seconds=float(value))
+        if do is Do.POISON:
+            return cls(do, status=503, every=max(int(value), 1))
         return cls(do)
+
+
+def is_poison(sequence: int, every: int) -> bool:
+    """Whether a path poisoned with `poison=<every>` refuses this event, each time it comes."""
+    return sequence % every == 0
+
+
+def split_id(event_id: bytes) -> tuple[bytes, int]:
+    """Run and sequence number of one of our ids; a negative number where it is none."""
+    digits = event_id[-ID_DIGITS:]
+    if not digits.isdigit() or len(event_id) < ID_DIGITS + 2 or (sequence := int(digits)) >= MOST_EVENTS:
+        return b"", -1
+    return event_id[: -ID_DIGITS - 1], sequence
 
 
 class Arrivals:
@@ -81,11 +99,10 @@ class Place:
 
     def note(self, event_id: bytes, now: int) -> None:
         """Record one answered delivery."""
-        digits = event_id[-ID_DIGITS:]
-        if not digits.isdigit() or len(event_id) < ID_DIGITS + 2 or (sequence := int(digits)) >= MOST_EVENTS:
+        run, sequence = split_id(event_id)
+        if sequence < 0:
             self.strange += 1
             return
-        run = event_id[: -ID_DIGITS - 1]
         arrivals = self.runs.get(run)
         if arrivals is None:
             arrivals = self.runs[run] = Arrivals()

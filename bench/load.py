@@ -12,7 +12,7 @@ import ipaddress
 import os
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,12 +22,12 @@ from urllib.parse import urlsplit
 if not __package__:  # started as a file: `bench` is found from the folder above
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench.generator import MAX_RATE, Generator, Plan
+from bench.generator import MAX_RATE, Generator, Plan, Record
 from bench.ledger import Arrived, Result, balance
 from bench.loop import run_fast
 from bench.show import as_json, show_run
 from bench.sinkclient import SinkClient, started_sink
-from bench.usage import Meter
+from bench.usage import Meter, Usage, busy_seconds
 
 LONGEST = 3600.0
 """Seconds; a run always ends by itself."""
@@ -48,6 +48,8 @@ class Load:
     timeout: float = 10.0
     expect: tuple[str, ...] = ("/s/0",)
     """The sink's paths that should get every accepted event."""
+    ignore: tuple[str, ...] = ()
+    """The sink's paths that are none of this run's business: neither waited for nor counted."""
     settle: float = 1.0
     """Seconds without news, after everything accepted has arrived: late duplicates show up here."""
     deadline: float = 30.0
@@ -87,43 +89,97 @@ def _loopback(url: str) -> tuple[str, int, str]:
     return host, parts.port or 80, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What one run left behind, before anything is made of it."""
+
+    run: str
+    """The first part of its events' ids."""
+    record: Record
+    arrived: Mapping[str, Arrived]
+    settled: bool
+    usage: list[Usage]
+    metered_seconds: float
+    """How long `usage` was metered: from before the first send until settled."""
+    busy_seconds: float
+    """CPU seconds of the whole machine meanwhile."""
+
+    def cores(self, *names: str) -> float:
+        """How many cores these processes (none named: all) kept busy."""
+        seconds = sum(used.cpu_seconds for used in self.usage if not names or used.name in names)
+        return seconds / self.metered_seconds
+
+    @property
+    def other_cores(self) -> float:
+        """How many cores something else kept busy, as far as that can be known."""
+        return max(self.busy_seconds / self.metered_seconds - self.cores(), 0.0)
+
+    def missing(self, path: str) -> set[int]:
+        """Sequence numbers that were accepted and never seen at this path."""
+        first = self.arrived[path].first if path in self.arrived else ()
+        statuses = self.record.status
+        return {s for s, status in enumerate(statuses) if 200 <= status < 300 and (s >= len(first) or not first[s])}
+
+    def result(self, expect: Sequence[str]) -> Result:
+        """The ledger's balance, with these paths expected to have everything."""
+        return replace(balance(self.record, self.arrived, expect, self.settled), usage=self.usage)
+
+
+async def _nowhere() -> int:
+    return 0
+
+
+Elsewhere = Callable[[], Awaitable[int]]
+"""How many of the run's deliveries have come to another end than the sink (dead letters)."""
+
+
 async def run(load: Load, sink: SinkClient | None = None, pids: Mapping[str, int] | None = None) -> Result:
     """Send the load, wait until it has arrived, and balance the ledger.
 
     Without a `sink` one is started for this run; `pids` are metered beside this process and the sink's.
     """
-    plan = load.plan()
+    load.plan()  # refuses what may not be sent before a sink is started for it
     async with AsyncExitStack() as stack:
         if sink is None:
             sink = await stack.enter_async_context(started_sink())
-        meter = Meter({**(pids or {}), "generator": os.getpid(), "sink": sink.pid})
-        meter.start()
-        record = await Generator(plan).send_all()
-        accepted = sum(1 for status in record.status if 200 <= status < 300)
-        settled = await _settle(load, sink, plan.run, accepted)
-        usage = meter.stop()
-        counts = await sink.progress(plan.run)
-        arrived = {
-            path: Arrived(await sink.arrivals(plan.run, path), count["duplicates"])
-            for path, count in counts.items()
-            if count["distinct"] or path in load.expect
-        }
-        await sink.forget(plan.run)
-    return replace(balance(record, arrived, load.expect, settled), usage=usage)
+        return (await observe(load, sink, pids)).result(load.expect)
 
 
-async def _settle(load: Load, sink: SinkClient, run: str, accepted: int) -> bool:
+async def observe(
+    load: Load, sink: SinkClient, pids: Mapping[str, int] | None = None, elsewhere: Elsewhere = _nowhere
+) -> Observed:
+    """Send the load, wait until every delivery has come to an end, and hand over the records of both sides."""
+    plan = load.plan()
+    meter = Meter({**(pids or {}), "generator": os.getpid(), "sink": sink.pid})
+    meter.start()
+    begun, busy = monotonic(), busy_seconds()
+    record = await Generator(plan).send_all()
+    accepted = sum(1 for status in record.status if 200 <= status < 300)
+    settled = await _settle(load, sink, plan.run, accepted, elsewhere)
+    usage, metered, busy = meter.stop(), monotonic() - begun, busy_seconds() - busy
+    counts = await sink.progress(plan.run)
+    arrived = {
+        path: Arrived(await sink.arrivals(plan.run, path), count["duplicates"])
+        for path, count in counts.items()
+        if path not in load.ignore and (count["distinct"] or path in load.expect)
+    }
+    await sink.forget(plan.run)
+    return Observed(plan.run, record, arrived, settled, usage, metered, busy)
+
+
+async def _settle(load: Load, sink: SinkClient, run: str, accepted: int, elsewhere: Elsewhere) -> bool:
     """Wait until every expected path has everything and stays quiet; False at the deadline."""
     deadline = monotonic() + load.deadline
     last_news = monotonic()
     last_seen = -1
     while (now := monotonic()) < deadline:
         counts = await sink.progress(run)
-        seen = sum(count["distinct"] + count["duplicates"] for count in counts.values())
+        seen = sum(count["distinct"] + count["duplicates"] for path, count in counts.items() if path not in load.ignore)
         if seen != last_seen:
             last_seen, last_news = seen, now
         # This may count events whose answer got lost; what is then missing is found by the ledger, not here.
-        everywhere = all(counts.get(path, {}).get("distinct", 0) >= accepted for path in load.expect)
+        wanted = accepted - await elsewhere()
+        everywhere = all(counts.get(path, {}).get("distinct", 0) >= wanted for path in load.expect)
         if everywhere and now - last_news >= load.settle:
             return True
         await asyncio.sleep(_POLL_SECONDS)
@@ -145,7 +201,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--timeout", type=float, default=default.timeout, help="seconds to wait for an answer")
     parser.add_argument("--sink-port", type=int, default=9900, help="where Triggers should deliver; 0: any free port")
     parser.add_argument("--expect", default="/s/0", help="sink paths that should get every event: /s/0,/s/1")
-    parser.add_argument("--behave", action="append", default=[], metavar="PATH:HOW", help="hang, status=503, delay=0.5")
+    parser.add_argument(
+        "--behave", action="append", default=[], metavar="PATH:HOW", help="hang, status=503, delay=0.5, poison=100"
+    )
     parser.add_argument("--settle", type=float, default=default.settle, help="seconds of quiet after the last delivery")
     parser.add_argument("--deadline", type=float, default=default.deadline, help="most seconds to wait for deliveries")
     parser.add_argument("--pids", default="", help="processes to meter: name=pid,name=pid")

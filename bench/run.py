@@ -93,14 +93,19 @@ def show(report: Report) -> None:
         console.print("Every run: all accepted events delivered, no duplicates, nothing refused, nothing failed.")
 
 
-def save(report: Report) -> Path:
-    """Write the report under `results/`, beside earlier ones of the same day."""
+def free_result(name: str) -> Path:
+    """A file of this name under `results/`, beside earlier ones of the same name."""
     RESULTS.mkdir(exist_ok=True)
-    day, number = report.machine.date[:10], 1
-    path = RESULTS / f"{day}.json"
+    path, number = RESULTS / f"{name}.json", 1
     while path.exists():
         number += 1
-        path = RESULTS / f"{day}-{number}.json"
+        path = RESULTS / f"{name}-{number}.json"
+    return path
+
+
+def save(report: Report) -> Path:
+    """Write the report under `results/`."""
+    path = free_result(report.machine.date[:10])
     path.write_text(as_json(report) + "\n")
     return path
 

@@ -1,7 +1,7 @@
 """The recording sink: a process of its own that answers 202 to everything and remembers what came when.
 
-Responsible for: receiving deliveries as cheaply as possible, per-path behaviours (hang, status, delay), and
-the control requests under `/_/` by which the generator asks what arrived.
+Responsible for: receiving deliveries as cheaply as possible, per-path behaviours (hang, status, delay, poison), and
+the control requests under `/_/` by which the generator asks what arrived and opens and shuts further ports.
 Must not: forward, judge or print events, nor listen on anything but loopback.
 
     python -m bench.sink --port 9900
@@ -16,7 +16,8 @@ from typing import cast
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
-from bench.arrivals import Behaviour, Do, Place
+from bench.arrivals import Behaviour, Do, Place, is_poison, split_id
+from bench.doors import Doors
 from bench.loop import run_fast
 from bench.wire import NotHttpError, closes, field, measure
 
@@ -31,6 +32,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.places: dict[bytes, Place] = {}
+        self.doors = Doors(lambda transports: SinkConnection(self, transports))
 
     def place(self, path: bytes) -> Place:
         """The record of one path, made on first sight."""
@@ -64,8 +66,20 @@ class Sink:
                 for place in self.places.values():
                     place.runs.pop(run, None)
                 return 200, b"ok"
+            case "/_/reserve" | "/_/open" | "/_/shut":
+                return self._turn_door(parts.path, asked.get("port", ""))
             case _:
                 return 404, b"no such control request"
+
+    def _turn_door(self, what: str, port: str) -> tuple[int, bytes]:
+        try:
+            if what == "/_/reserve":
+                return 200, b"%d" % self.doors.reserve()
+            turn = self.doors.open if what == "/_/open" else self.doors.shut
+            turn(int(port))
+        except (KeyError, ValueError, OSError) as why:
+            return 400, repr(why).encode()
+        return 200, b"ok"
 
 
 def _counts(place: Place, run: bytes) -> dict[str, int]:
@@ -82,10 +96,11 @@ def _counts(place: Place, run: bytes) -> dict[str, int]:
 class SinkConnection(asyncio.Protocol):
     """One keep-alive connection; pipelined requests are answered in order."""
 
-    __slots__ = ("_buffer", "_need", "_parts", "_sink", "_transport", "_waiting")
+    __slots__ = ("_buffer", "_need", "_parts", "_peers", "_sink", "_transport", "_waiting")
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, peers: set[asyncio.Transport] | None = None) -> None:
         self._sink = sink
+        self._peers = peers
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
         self._parts: list[bytes] = []
@@ -94,8 +109,12 @@ class SinkConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        if self._peers is not None:
+            self._peers.add(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
+        if self._peers is not None and self._transport is not None:
+            self._peers.discard(self._transport)
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
@@ -153,6 +172,9 @@ class SinkConnection(asyncio.Protocol):
                 self._write(head, ACCEPTED)
             case Do.STATUS:
                 self._answer_status(head, place, behaviour.status)
+            case Do.POISON:
+                sequence = split_id(field(head, b"ce-id"))[1]
+                self._answer_status(head, place, behaviour.status if is_poison(sequence, behaviour.every) else 202)
             case Do.DELAY:
                 self._waiting = True
                 asyncio.get_running_loop().call_later(behaviour.seconds, partial(self._answer_late, head, place))

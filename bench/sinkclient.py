@@ -19,6 +19,7 @@ import orjson
 ROOT = Path(__file__).resolve().parent.parent
 """Where `bench` is a package."""
 _DEADLINE = 20.0
+_POLL_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,36 @@ class SinkClient:
         return first
 
     async def behave(self, path: str, behaviour: str) -> None:
-        """Change how a path answers: `answer`, `hang`, `status=503`, `delay=0.5`."""
+        """Change how a path answers: `answer`, `hang`, `status=503`, `delay=0.5`, `poison=100`."""
         await self._ask("behave", **{"path": path, "as": behaviour})
+
+    async def reserve_door(self) -> int:
+        """A further port of the sink that refuses connections until it is opened."""
+        return int(await self._ask("reserve"))
+
+    async def open_door(self, port: int) -> None:
+        """Listen there; returns when a connection is taken."""
+        await self._ask("open", port=str(port))
+        await self._until_door(port, is_open=True)
+
+    async def shut_door(self, port: int) -> None:
+        """Break all connections there; returns when a new one is refused."""
+        await self._ask("shut", port=str(port))
+        await self._until_door(port, is_open=False)
+
+    async def _until_door(self, port: int, *, is_open: bool) -> None:
+        async with asyncio.timeout(_DEADLINE):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                except OSError:
+                    taken = False
+                else:
+                    taken = True
+                    writer.close()
+                if taken is is_open:
+                    return
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def forget(self, run: str) -> None:
         """Give back the memory of a run."""

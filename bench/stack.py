@@ -18,6 +18,9 @@ import aiohttp
 import orjson
 from bench.usage import descendants
 
+NATS_PORT = 4222
+DISPATCHER_METRICS_PORT = 9093
+"""Both before the offset."""
 _POLL_SECONDS = 0.25
 _STOP_SECONDS = 20.0
 _TRIGGERS = "/apis/eventing.knative.dev/v1/namespaces/default/triggers"
@@ -32,6 +35,7 @@ class Stack:
     """A running Scaup whose definitions are Ready."""
 
     pid: int
+    data: Path
     port_offset: int
     seconds_to_healthy: float
     """From the start of the process to the first good /readyz."""
@@ -83,7 +87,7 @@ async def started(start: Start) -> AsyncIterator[Stack]:
         )
     try:
         healthy, ready = await _until_ready(start, process, begun)
-        yield Stack(process.pid, start.port_offset, healthy, ready)
+        yield Stack(process.pid, start.data, start.port_offset, healthy, ready)
     except StackError as why:
         said = log.read_text(errors="replace").splitlines()[-30:]
         raise StackError("\n".join([str(why), "The last it said:", *said])) from None

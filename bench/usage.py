@@ -1,4 +1,4 @@
-"""CPU seconds and peak memory of processes, read from outside.
+"""CPU seconds, memory and bytes written of processes, read from outside.
 
 Responsible for: reading /proc (Linux) or `ps` (elsewhere), and finding the processes under one process.
 Must not: start, stop or signal anything.
@@ -80,6 +80,35 @@ def _read_proc(pid: int) -> Reading:
         if line.startswith("VmHWM:"):
             peak = int(line.split()[1]) / 1024
     return Reading((int(fields[11]) + int(fields[12])) / ticks, peak)
+
+
+def resident_mib(pid: int) -> float:
+    """Resident memory now (Linux; elsewhere what `ps` says); 0 where it cannot be known."""
+    try:
+        if not _LINUX:
+            return _read_ps(pid).peak_mib
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def busy_seconds() -> float:
+    """CPU seconds that all cores together have been busy, or taken by other machines (Linux); else 0."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")  # without idle and iowait
+    return 0.0
+
+
+def written_bytes(pid: int) -> int | None:
+    """Bytes that a process has had written to disks (Linux); None where that cannot be known."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path(f"/proc/{pid}/io").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name == "write_bytes":
+                return int(value)
+    return None
 
 
 def _stat_fields(pid: int) -> list[str]:

@@ -125,3 +125,22 @@ def test_failure_that_needs_no_second_opens_at_once() -> None:
     breaker.failed(10.0, at_once=True)
     assert breaker.is_open
     assert breaker.next_probe_at() == 10.5
+
+
+def test_one_refusal_in_a_hundred_hardly_lowers_the_limit() -> None:
+    limit = InFlightLimit(256)
+    before = limit.current
+    for number in range(1, 1001):
+        if number % 100:
+            limit.succeeded(was_full=False)
+        else:
+            limit.hurt(number / 100)
+    assert before * 0.95 <= limit.current <= before
+
+
+def test_a_sink_that_only_refuses_is_lowered_by_three_tenths_each_time() -> None:
+    limit = InFlightLimit(100)
+    start = limit.current
+    for number in range(1, 4):
+        limit.hurt(float(number))
+    assert limit.current == int(start * 0.7**3)

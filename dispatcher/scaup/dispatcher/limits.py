@@ -16,12 +16,17 @@ _LONGEST_PAUSE_S: Final = 30.0
 
 
 class InFlightLimit:
-    """Additive increase while the limit is what holds back, multiplicative decrease when the sink is hurt."""
+    """Additive increase while the limit is what holds back, multiplicative decrease when the sink is hurt.
+
+    The decrease is in proportion to the attempts that hurt since the last one: a sink that refuses one event in a
+    hundred for ever is not overloaded, and keeps its limit for the others.
+    """
 
     def __init__(self, maximum: int) -> None:
         self._maximum = maximum
         self._limit = float(min(_START, maximum))
         self._decreased_at = 0.0
+        self._well = self._hurts = 0
 
     @property
     def current(self) -> int:
@@ -30,14 +35,18 @@ class InFlightLimit:
 
     def succeeded(self, *, was_full: bool) -> None:
         """An attempt went well; ``was_full`` says that the limit kept others waiting."""
+        self._well += 1
         if was_full and self._limit < self._maximum:
             self._limit += 1.0 / self._limit
 
     def hurt(self, now: float) -> None:
         """The sink was slow, overloaded or gone."""
+        self._hurts += 1
         if now - self._decreased_at >= _DECREASE_EVERY_S:
+            share = self._hurts / (self._hurts + self._well)
             self._decreased_at = now
-            self._limit = max(1.0, self._limit * _DECREASE)
+            self._well = self._hurts = 0
+            self._limit = max(1.0, self._limit * (1.0 - (1.0 - _DECREASE) * share))
 
 
 class Breaker:
