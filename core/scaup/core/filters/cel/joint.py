@@ -30,7 +30,10 @@ class CelJoint:
         self._tree = Node("or", "", tuple(one.tree for one in expressions))
         self._uses_data = any(one.uses_data for one in expressions)
         self._afforded = 0
-        self._evaluate: Any = engine.compile_text(" || ".join(f"({one.canonical})" for one in expressions)).eval
+        texts = [f"({one.canonical})" for one in expressions]
+        if len(texts) == 1:
+            texts.append("false")  # what an || is worth is never null, which could not be asked for its value
+        self._evaluate: Any = engine.compile_text(" || ".join(texts)).eval
 
     def is_surely_false(self, subject: Subject) -> bool:
         """Whether all are false, with no error on the way. Where that cannot be said cheaply the answer is no."""

@@ -26,6 +26,7 @@ _STEP: Final = 8
 _COMPARED: Final = 5
 _ZONE: Final = 100
 _PER_INSTRUCTION: Final = 80
+_ROOTS: Final = frozenset({"ce", "data"})
 
 Measure = Callable[[Node], "tuple[int, int] | None"]
 """Size and number of elements of what a path from ``ce`` or ``data`` leads to in one event; None for other nodes."""
@@ -60,7 +61,7 @@ class _Reckoning:
 
     def cost(self, node: Node, variables: Mapping[str, int], rounds: int) -> Cost:
         """``variables`` are the sizes of loop variables, ``rounds`` how often the enclosing loops run this."""
-        if self._scale.measure and not variables and (measured := self._scale.measure(node)):
+        if (measured := self._measured(node, variables)) is not None:
             return Cost(measured[0], _STEP)
         match node.kind:
             case "string" | "bytes":
@@ -95,10 +96,15 @@ class _Reckoning:
             case _:
                 return Cost(_STEP, work)
 
+    def _measured(self, node: Node, variables: Mapping[str, int]) -> tuple[int, int] | None:
+        """What is known of this event, where no loop variable hides one of its names."""
+        known = self._scale.measure
+        return None if known is None or not variables.keys().isdisjoint(_ROOTS) else known(node)
+
     def _named(self, name: str, variables: Mapping[str, int]) -> int:
         if name in variables:
             return variables[name]
-        return self._scale.size if name in {"ce", "data"} else _STEP
+        return self._scale.size if name in _ROOTS else _STEP
 
     @staticmethod
     def _compared(node: Node, sizes: list[int]) -> int:
@@ -149,29 +155,46 @@ class _Reckoning:
         """How many elements a range has. In JSON, each takes two bytes at least."""
         if node.kind == "list":
             return len(node.args)
-        if self._scale.measure and not variables and (measured := self._scale.measure(node)):
+        if (measured := self._measured(node, variables)) is not None:
             return measured[1]
         return size // 2 + 1
 
 
 def measure_in(attributes: Mapping[str, str], data: Any, size: int) -> Measure:
-    """Sizes of what plain paths (``ce.type``, ``data.items``) lead to in one event; containers count as the whole."""
-    roots = {"ce": attributes, "data": data}
+    """Sizes of what plain paths (``ce.type``, ``data.items``) lead to in one event, each looked at once.
 
-    def measure(node: Node) -> tuple[int, int] | None:
-        path: list[str] = []
-        while node.kind == "select":
-            path.append(node.name)
-            node = node.args[0]
-        if node.kind != "name" or node.name not in roots:
-            return None
-        value: Any = roots[node.name]
-        for name in reversed(path):
+    Lists and maps of texts and numbers are measured, other containers count as the whole.
+    """
+    roots: dict[str, Any] = {"ce": attributes, "data": data}
+    known: dict[tuple[str, ...], tuple[int, int]] = {}
+
+    def extent(path: tuple[str, ...]) -> tuple[int, int]:
+        value: Any = roots
+        for name in path:
             if not isinstance(value, Mapping) or name not in value:
                 return 0, 0
             value = value[name]
-        if isinstance(value, str):
-            return len(value.encode(errors="replace")), 0
-        return (size, len(value)) if isinstance(value, Mapping | list) else (_STEP, 0)
+        if not isinstance(value, Mapping | list):
+            return _length(value), 0
+        leaves = [*value, *value.values()] if isinstance(value, Mapping) else value
+        if any(isinstance(leaf, Mapping | list) for leaf in leaves):
+            return size, len(value)
+        return min(size, sum(map(_length, leaves)) + _STEP * len(value)), len(value)
+
+    def measure(node: Node) -> tuple[int, int] | None:
+        names: list[str] = []
+        while node.kind == "select":
+            names.append(node.name)
+            node = node.args[0]
+        if node.kind != "name" or node.name not in roots:
+            return None
+        path = (node.name, *reversed(names))
+        if path not in known:
+            known[path] = extent(path)
+        return known[path]
 
     return measure
+
+
+def _length(value: Any) -> int:
+    return len(value.encode(errors="replace")) if isinstance(value, str) else _STEP
