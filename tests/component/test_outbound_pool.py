@@ -284,6 +284,8 @@ def test_user_and_password_of_a_url_go_as_basic_authorization(userinfo: str, pai
         "http://ä/",
         "http://a/ b",
         "http://a/ü",
+        "http://[fe80::1%25eth0]/",
+        "http://[fe80::1%eth0]/",
     ],
 )
 def test_what_is_no_url_to_post_to_is_refused(url: str) -> None:

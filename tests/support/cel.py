@@ -15,6 +15,7 @@ from celpy.adapter import json_to_cel
 from celpy.evaluation import CELEvalError
 
 from scaup.core.filters.cel import compile_cel
+from scaup.core.filters.guards import Atom
 from scaup.core.filters.subject import ABSENT, EvaluationError, Subject
 
 Choose = Callable[[list[Any]], Any]
@@ -116,6 +117,21 @@ def theirs(text: str, subject: Subject) -> str:
         return "error"
     except (ArithmeticError, TypeError, ValueError, LookupError):
         return "error"  # it lets some of Python's own through
+
+
+def holds(atom: Atom, subject: Subject) -> bool:
+    """Whether an atom of a guard holds for an event."""
+    value = subject.attributes.get(atom.attribute)
+    match atom.kind:
+        case "eq":
+            return value == atom.text
+        case "prefix":
+            return value is not None and value.startswith(atom.text)
+        case "present":
+            return value is not None
+        case "data":
+            data = subject.json()
+            return data is not ABSENT and (not atom.attribute or (isinstance(data, dict) and atom.attribute in data))
 
 
 @cache

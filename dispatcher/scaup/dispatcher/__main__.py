@@ -13,7 +13,7 @@ from scaup.dispatcher.settings import DispatcherSettings
 
 async def run(settings: DispatcherSettings, life: Life) -> None:
     """Deliver until it is time to stop; then finish what is under way and hand back the rest."""
-    outbound = Outbound()
+    outbound = Outbound(settings.sink_deny)
     async with data_plane("dispatcher", settings.bus, settings.service, settings.metrics_listen, life) as plane:
         dispatcher = Dispatcher(plane, Attempts(outbound, settings.max_answer_bytes), settings)
         working = plane.watch(dispatcher.run(), "dispatcher")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from scaup.core.http.networks import Networks
 from scaup.core.runtime.settings import BusSettings, Listen, ServiceSettings, setting
 
 
@@ -44,4 +45,10 @@ class DispatcherSettings:
     )
     max_answer_bytes: int = setting(
         "SCAUP_DISPATCHER_MAX_ANSWER_BYTES", 1 << 20, "Largest answer read from a subscriber, in bytes."
+    )
+    sink_deny: Networks | None = setting(
+        "SCAUP_SINK_DENY",
+        None,
+        "Where no sink may be: networks such as 10.0.0.0/8, addresses, and the words loopback, private and link-local, "
+        "separated by commas.",
     )
