@@ -6,7 +6,7 @@ same events meets the same hostility. ``takes`` says whether the sink has the ev
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -34,7 +34,7 @@ Mood = Callable[[int, int], Turn]
 
 def share(kind: str, index: int) -> float:
     """A number in [0, 1) that belongs to this event at this kind of sink."""
-    return zlib.crc32(f"{kind}:{index}".encode()) / 2**32
+    return int.from_bytes(hashlib.sha256(f"{kind}:{index}".encode()).digest()[:4]) / 2**32
 
 
 def turn(kind: str, index: int, tries: int, *, is_cured: bool = False) -> Turn:

@@ -95,7 +95,8 @@ def show(report: Report) -> None:
     console.print(
         f"seed {report.seed}: {report.sent:,} sent in {report.seconds:.0f} s, {report.accepted:,} accepted "
         f"(answers: {answers}); {report.deliveries:,} deliveries, {len(report.faults)} faults, "
-        f"settled after {report.settled_after_s:.0f} s; dropped: {report.dropped or 'none'}"
+        f"settled after {report.settled_after_s:.0f} s; dropped: {report.dropped or 'none'}",
+        soft_wrap=True,
     )
     for complaint in report.complaints:
         console.print(f"WRONG {complaint}", style="red", markup=False, soft_wrap=True)
