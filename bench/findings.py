@@ -81,6 +81,11 @@ class Found:
         return [f"{self.key}: {fact.name}: {fact.value:,.0f}" for fact in self.facts if fact.must and not fact.is_met]
 
 
+def brief(value: float) -> str:
+    """A figure of a course in few characters: about three digits that count."""
+    return f"{value:,.{2 if value < 100 else 0}f}"
+
+
 def show_found(found: Sequence[Found], caption: str) -> None:
     """One table of figures, then the courses."""
     console = Console()

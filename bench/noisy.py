@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 from bench.definitions import Definitions, Wire, Wired, trigger_name
-from bench.findings import Course, Fact, Found
+from bench.findings import Course, Fact, Found, brief
 from bench.ground import Ground, doubts, responses
 from bench.ledger import Quantiles, Result
 from bench.load import Observed, observe
@@ -226,6 +226,6 @@ def _course(phases: Sequence[_Phase]) -> Course:
         figures = (latency.p50, latency.p99, latency.max, lag.p99)
         cores = (phase.observed.cores(), phase.observed.cores("dispatcher"), phase.observed.cores("nats-server"))
         others = phase.observed.other_cores
-        rows.append((phase.broker, *(f"{figure:,.2f}" for figure in (*figures, *cores, others)), phase.resident_mib))
-    columns = ("Broker", "p50 ms", "p99 ms", "max ms", "lag p99 ms", "cores", "dispatcher", "NATS", "others", "MiB")
+        rows.append((phase.broker, *map(brief, (*figures, *cores, others)), phase.resident_mib))
+    columns = ("Broker", "p50 ms", "p99", "max", "lag p99", "cores", "disp.", "NATS", "others", "MiB")
     return Course("phase by phase", columns, rows)

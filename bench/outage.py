@@ -255,7 +255,7 @@ def _course(run: _Run, times: _Times) -> Course:
             for outcome in outcomes
         ]
         parked = end.sum(PARKED, trigger=trigger) - begin.sum(PARKED, trigger=trigger)
-        is_away = 0 <= number * step < run.back - gone
+        is_away = 0 <= number * step + step // 2 < run.back - gone
         rows.append(
             (
                 f"{number * times.column:.0f}",

@@ -10,7 +10,7 @@ from statistics import median
 
 from bench.arrivals import is_poison
 from bench.definitions import Definitions, Wire, Wired, trigger_name
-from bench.findings import Course, Fact, Found
+from bench.findings import Course, Fact, Found, brief
 from bench.ground import Ground, doubts, responses
 from bench.ledger import Quantiles, Result
 from bench.load import Observed, observe
@@ -156,5 +156,5 @@ def _course(phases: Sequence[_Phase]) -> Course:
     rows: list[tuple[float | str, ...]] = []
     for phase in phases:
         latency = (phase.good.p50, phase.good.p90, phase.good.p99, phase.good.max)
-        rows.append((phase.broker, *(f"{figure:,.2f}" for figure in latency), len(phase.dead), len(phase.waiting)))
+        rows.append((phase.broker, *map(brief, latency), len(phase.dead), len(phase.waiting)))
     return Course("phase by phase", ("Broker", "p50 ms", "p90 ms", "p99 ms", "max ms", "dead", "waiting"), rows)

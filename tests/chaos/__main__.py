@@ -26,7 +26,7 @@ def _asked() -> argparse.Namespace:
         description="Load, hostile sinks, killed processes; then every event must have an end at every Trigger.",
     )
     parser.add_argument("--seconds", type=float, default=600.0, help="how long load and faults last (default 600)")
-    parser.add_argument("--rate", type=float, default=100.0, help="events a second (default 100)")
+    parser.add_argument("--rate", type=float, default=80.0, help="events a second (default 80)")
     parser.add_argument("--healthy", type=int, default=12, help="Triggers whose sinks are well (default 12)")
     parser.add_argument("--seed", type=int, help="of the schedule of faults; printed, by chance where it is not given")
     parser.add_argument("--min-deliveries", type=int, default=0, help="fewer deliveries than these are wrong too")

@@ -39,13 +39,6 @@ class Plan:
         return not self.types or traffic.type_of(index) in self.types
 
     @property
-    def share(self) -> float:
-        """Matching events for each event sent."""
-        types = self.types or (*traffic.SENT_TYPES, traffic.REPLY_TYPE)
-        shares = traffic.SENT_TYPES | {traffic.REPLY_TYPE: traffic.SENT_TYPES[REPLYING.types[0]]}
-        return sum(shares[name] for name in types)
-
-    @property
     def dead_letter_place(self) -> str:
         """The name of the place its dead letters go to; empty where there is none."""
         return f"{self.name}-dead" if self.dead_letters else ""
@@ -110,12 +103,18 @@ def healthy(count: int) -> tuple[Plan, ...]:
 class Scenario:
     """One run: the load, the Triggers, how long."""
 
-    rate: float = 100.0
+    rate: float = 80.0
     """Events a second."""
     seconds: float = 600.0
     """How long load and faults last; 0: until the faults are used up."""
     plans: tuple[Plan, ...] = field(default_factory=lambda: (*healthy(12), *HOSTILE))
     seed: int = 0
+
+    @property
+    def log_rate(self) -> float:
+        """Entries of the log a second: events and replies."""
+        replied = sum(traffic.SENT_TYPES[name] for name in REPLYING.types) if REPLYING in self.plans else 0.0
+        return self.rate * (1 + replied)
 
     @property
     def well(self) -> list[Plan]:

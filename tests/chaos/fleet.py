@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -145,8 +144,3 @@ def _dropped_of(text: str) -> Counter[str]:
             if sample.name == "scaup_dropped_events_total":
                 counts[sample.labels["reason"]] += int(sample.value)
     return counts
-
-
-def now() -> float:
-    """Monotonic seconds."""
-    return time.monotonic()

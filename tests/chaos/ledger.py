@@ -96,15 +96,15 @@ def balance(scenario: Scenario, evidence: Evidence) -> Ledger:
     return Ledger(rows, complaints)
 
 
-def bound_of(plan: Plan, rate: float, repeating_faults: int) -> int:
-    """Most duplicates at a healthy sink.
+def most_duplicates(rate: float, repeating_faults: int) -> int:
+    """Most duplicates at one healthy sink, with ``rate`` events a second in the log, replies included.
 
     Entries of the log come again when a dispatcher, or NATS, is killed between their delivery and their
     acknowledgement. An entry is held for a second at the most, for the slowest of its targets; so one fault repeats at
-    most the events of one second for each sink. A killed filter or ingress, a dispatcher that is stopped, or paused
+    most the entries of one second, for each sink. A killed filter or ingress, a dispatcher that is stopped, or paused
     for less than the ack wait, repeat nothing.
     """
-    return int(repeating_faults * rate * plan.share * LONGEST_HELD_S)
+    return int(repeating_faults * rate * LONGEST_HELD_S)
 
 
 def _accepted_replies(evidence: Evidence) -> set[int]:
@@ -133,7 +133,7 @@ def _row(scenario: Scenario, plan: Plan, accepted: set[int], evidence: Evidence)
         matched=len(matched),
         delivered=len(taken & matched),
         duplicates=sum(place) - len(taken),
-        bound=bound_of(plan, scenario.rate, evidence.repeating_faults) if plan.kind == "well" else None,
+        bound=most_duplicates(scenario.log_rate, evidence.repeating_faults) if plan.kind == "well" else None,
         dead_lettered=len(dead & matched),
         kept=len(kept & matched),
         dropped=dropped,

@@ -32,9 +32,9 @@ NEVER: Final = Turn(HANG)
 Mood = Callable[[int, int], Turn]
 
 
-def share(kind: str, index: int) -> float:
-    """A number in [0, 1) that belongs to this event at this kind of sink."""
-    return int.from_bytes(hashlib.sha256(f"{kind}:{index}".encode()).digest()[:4]) / 2**32
+def share(kind: str, index: int, tries: int = 0) -> float:
+    """A number in [0, 1) that belongs to this event (and this try of it) at this kind of sink."""
+    return int.from_bytes(hashlib.sha256(f"{kind}:{index}:{tries}".encode()).digest()[:4]) / 2**32
 
 
 def turn(kind: str, index: int, tries: int, *, is_cured: bool = False) -> Turn:
@@ -49,7 +49,7 @@ def _slow(index: int, _tries: int) -> Turn:
 
 
 def _busy(index: int, tries: int) -> Turn:
-    if share("busy", index) < 0.3 and tries <= 2:
+    if share("busy", index, tries) < 0.3 and tries <= 4:
         return Turn(answer(503, b"later", {"retry-after": "1"}))
     return WELL
 
@@ -80,8 +80,8 @@ def _flooding(index: int, _tries: int) -> Turn:
 
 
 def _resetting(index: int, tries: int) -> Turn:
-    if share("resetting", index) < 0.3 and tries <= 2:
-        return Turn(Reaction((b"HTTP/1.1 202 X\r\ncontent-le",), "reset") if tries == 1 else RESET)
+    if share("resetting", index, tries) < 0.3 and tries <= 4:
+        return Turn(Reaction((b"HTTP/1.1 202 X\r\ncontent-le",), "reset") if tries % 2 else RESET)
     return WELL
 
 

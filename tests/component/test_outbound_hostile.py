@@ -39,6 +39,7 @@ async def test_connecting_ends_at_the_deadline() -> None:
         async with asyncio.timeout(5), outbound() as client:
             results = await asyncio.gather(*(post(client, url, timeout_s=0.3) for url in urls), return_exceptions=True)
         assert {type(result) for result in results} == {TimeoutError}
+        assert "still connecting" in {str(result) for result in results}
 
 
 async def test_no_more_of_a_body_is_read_than_asked_for() -> None:

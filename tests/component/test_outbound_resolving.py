@@ -14,6 +14,9 @@ import pytest
 from scaup.core.http import resolving
 from scaup.core.http.outbound import NoAnswerError, Outbound
 from scaup.core.http.resolving import Resolver
+from scaup.core.model.definitions import Address
+from scaup.dispatcher.attempt import Attempts, Outgoing
+from scaup.dispatcher.judge import NoAnswer
 from tests.component.test_outbound_pool import post
 from tests.support.lookups import Lookups, lookups
 from tests.support.sinks import Sink, answer, sink
@@ -154,8 +157,17 @@ async def test_deadline_holds_while_a_name_is_looked_up() -> None:
             results = await asyncio.gather(
                 *(post(client, f"http://{host}/", timeout_s=0.3) for host in hosts), return_exceptions=True
             )
-            assert {type(result) for result in results} == {TimeoutError}
+            assert {repr(result) for result in results} == {"TimeoutError('its name is still being looked up')"}
             assert 0.29 < loop.time() - start < 2
+
+
+async def test_outcome_of_a_lookup_that_hangs_says_so() -> None:
+    with lookups() as names:
+        async with client_of(names) as (client, _):
+            attempts = Attempts(client, 1000)
+            outcome = await attempts.make(Outgoing({}, b""), Address("http://a/"), b"", timeout_s=0.1)
+            why = "no answer from http://a/ within 0.1 s: its name is still being looked up"
+            assert outcome == NoAnswer(why, timed_out=True)
 
 
 async def test_request_that_is_given_up_leaves_the_lookup_to_the_others() -> None:

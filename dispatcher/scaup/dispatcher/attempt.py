@@ -94,8 +94,9 @@ class Attempts:
         try:
             origin = self._origin(address)
             answer = await self._outbound.post(origin, head + extra, body, timeout_s=timeout_s, limit=self._limit)
-        except TimeoutError:
-            return NoAnswer(f"no answer from {address.url} within {timeout_s:g} s", timed_out=True)
+        except TimeoutError as error:
+            why = f": {error}" if str(error) else ""
+            return NoAnswer(f"no answer from {address.url} within {timeout_s:g} s{why}", timed_out=True)
         except NoAnswerError as error:
             return NoAnswer(f"{address.url}: {error}")
         except ValueError as error:

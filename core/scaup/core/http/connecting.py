@@ -19,6 +19,7 @@ from scaup.core.http.origin import Origin
 from scaup.core.http.resolving import Resolver, UnresolvedNameError
 
 _HEAD_START_S: Final = 0.25
+_MAX_TRIED: Final = 8
 _MAX_CONTEXTS: Final = 64
 _Opened = Connection | str
 """A connection, or why there is none."""
@@ -34,28 +35,37 @@ class Connector:
 
     async def connect(self, origin: Origin, make: Callable[[], Connection], deadline: float) -> Connection:
         """An open connection. Raises TimeoutError at ``deadline`` (loop time), NoAnswerError where there is none."""
-        async with asyncio.timeout_at(deadline):
-            context: ssl.SSLContext | None = None
-            try:
-                if origin.is_tls:
-                    context = await self._trust.context(origin.ca_certs)
-                addresses = self._allowed(await self._resolver.addresses(origin.host, deadline))
-            except TimeoutError:
-                raise
-            except (UnresolvedNameError, OSError, ValueError) as error:
-                msg = f"cannot connect: {text_of(error)}"
-                raise NoAnswerError(msg) from error
-            return await _first([self._opening(origin, address, make, context) for address in addresses])
+        addresses = self._allowed(await self._look_up(origin.host, deadline))
+        try:
+            async with asyncio.timeout_at(deadline):
+                context = await self._trust.context(origin.ca_certs) if origin.is_tls else None
+                return await _first([self._opening(origin, address, make, context) for address in addresses])
+        except TimeoutError:
+            msg = "still connecting"
+            raise TimeoutError(msg) from None
+        except (OSError, ValueError) as error:  # CAs that are none
+            msg = f"cannot connect: {text_of(error)}"
+            raise NoAnswerError(msg) from error
 
-    def _allowed(self, addresses: tuple[str, ...]) -> Sequence[str]:
+    async def _look_up(self, host: str, deadline: float) -> Sequence[str]:
+        try:
+            return await self._resolver.addresses(host, deadline)
+        except TimeoutError:
+            msg = "its name is still being looked up"
+            raise TimeoutError(msg) from None
+        except UnresolvedNameError as error:
+            msg = f"cannot connect: {error}"
+            raise NoAnswerError(msg) from error
+
+    def _allowed(self, addresses: Sequence[str]) -> Sequence[str]:
         if not self._denied.members:
-            return addresses
+            return addresses[:_MAX_TRIED]
         allowed = [address for address in addresses if self._denied.holding(address) is None]
         if not allowed:
             network = self._denied.holding(addresses[0])
             msg = f"{addresses[0]} is in a network that SCAUP_SINK_DENY forbids ({network})"
             raise NoAnswerError(msg)
-        return allowed
+        return allowed[:_MAX_TRIED]
 
     @staticmethod
     def _opening(

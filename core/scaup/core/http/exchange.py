@@ -78,15 +78,14 @@ class Connection(asyncio.Protocol):
         self._limit = limit
         self._received = self._size = 0
         self._heard = False
-        is_first = self._parser is None
-        if is_first:
+        if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
         timer = loop.call_at(deadline, _expire, future)
         transport.write(request)
         if rest is not None:
             self._unsent = memoryview(rest)
             self._send_on()
-        if is_first and self._early:
+        if self._early:
             early, self._early = self._early, b""
             self.data_received(early)
             transport.resume_reading()

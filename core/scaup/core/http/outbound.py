@@ -39,8 +39,9 @@ class Outbound:
     async def post(self, origin: Origin, head: bytes, body: bytes, *, timeout_s: float, limit: Limit) -> Answer:
         """POST ``body`` with the header lines ``head`` (each ended by CRLF, without Content-Length).
 
-        Raises TimeoutError after ``timeout_s`` seconds for all of it, NoAnswerError for anything else that is no
-        answer. A pooled connection that turns out to be closed is replaced once.
+        Raises TimeoutError after ``timeout_s`` seconds for all of it (its text says how far it came, where that is not
+        waiting for the answer), NoAnswerError for anything else that is no answer. A pooled connection that turns out
+        to be closed is replaced once.
         """
         size = len(body)
         rest = None if size <= _SMALL else body
