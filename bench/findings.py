@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from bench.ledger import Quantiles
 from rich.console import Console
 from rich.table import Table
 
@@ -53,6 +54,23 @@ class Fact:
         """The aim in words."""
         sign, bound = ("≤", self.at_most) if self.at_most is not None else ("≥", self.at_least)
         return "" if bound is None else f"{sign} {bound:g}"
+
+
+def compared(without: Sequence[Quantiles], beside: Sequence[Quantiles], words: tuple[str, str, str]) -> list[Fact]:
+    """Latencies of phases without and with trouble, p50 and p99 of each, and their ratio: median by median, with the
+    range of neighbouring phases. `words` say what the two are, and what the ratio is of.
+    """
+    facts = []
+    for name in ("p50", "p99"):
+        left, right = [[getattr(one, name) for one in side] for side in (without, beside)]
+        pairs = [after / before for before, after in zip(left, right, strict=True) if before]
+        ratio = median(right) / median(left) if median(left) else None
+        facts += [
+            Fact.of(f"end to end {name} ms, {words[0]}", left, 2),
+            Fact.of(f"end to end {name} ms, {words[1]}", right, 2),
+            Fact(f"{name} {words[2]}", ratio, 2, min(pairs, default=0), max(pairs, default=0), at_most=1.5),
+        ]
+    return facts
 
 
 @dataclass(frozen=True, slots=True)

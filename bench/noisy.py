@@ -9,10 +9,9 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from statistics import median
 
 from bench.definitions import Definitions, Wire, Wired, trigger_name
-from bench.findings import Course, Fact, Found, brief
+from bench.findings import Course, Fact, Found, brief, compared
 from bench.ground import Ground, doubts, responses
 from bench.ledger import Quantiles, Result
 from bench.load import Observed, observe
@@ -194,21 +193,11 @@ def _answers(phases: Sequence[_Phase]) -> list[Fact]:
 def _latencies(phases: Sequence[_Phase]) -> list[Fact]:
     quiet = [phase.good for phase in phases if phase.broker == "quiet"]
     noisy = [phase.good for phase in phases if phase.broker == "noisy"]
-    facts = [
+    return [
         Fact("end to end p50 ms, before any trouble", quiet[0].p50, 2),
         Fact("end to end p99 ms, before any trouble", quiet[0].p99, 2),
+        *compared(quiet, noisy, ("without the bad", "with the bad", "with / without")),
     ]
-    for name in ("p50", "p99"):
-        without = [getattr(one, name) for one in quiet]
-        beside = [getattr(one, name) for one in noisy]
-        pairs = [b / w for w, b in zip(without, beside, strict=True) if w]
-        ratio = median(beside) / median(without) if median(without) else None
-        facts += [
-            Fact.of(f"end to end {name} ms, without the bad", without, 2),
-            Fact.of(f"end to end {name} ms, with the bad", beside, 2),
-            Fact(f"{name} with / without", ratio, 2, min(pairs, default=0), max(pairs, default=0), at_most=1.5),
-        ]
-    return facts
 
 
 def _log(log: State, memory: _Memory) -> list[Fact]:

@@ -6,11 +6,10 @@ Responsible for the phases, and for finding every poisoned event again.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from bench.arrivals import is_poison
 from bench.definitions import Definitions, Wire, Wired, trigger_name
-from bench.findings import Course, Fact, Found, brief
+from bench.findings import Course, Fact, Found, brief, compared
 from bench.ground import Ground, doubts, responses
 from bench.ledger import Quantiles, Result
 from bench.load import Observed, observe
@@ -89,18 +88,9 @@ async def _phase(ground: Ground, broker: str, seconds: float) -> _Phase:
 
 
 def _latencies(phases: Sequence[_Phase]) -> list[Fact]:
-    facts = []
-    for name in ("p50", "p99"):
-        clean = [getattr(phase.good, name) for phase in phases if phase.broker == "clean"]
-        poisoned = [getattr(phase.good, name) for phase in phases if phase.broker == "poisoned"]
-        pairs = [p / c for c, p in zip(clean, poisoned, strict=True) if c]
-        ratio = median(poisoned) / median(clean) if median(clean) else None
-        facts += [
-            Fact.of(f"end to end {name} ms, no poison", clean, 2),
-            Fact.of(f"end to end {name} ms, the other 99 % beside poison", poisoned, 2),
-            Fact(f"{name} with / without poison", ratio, 2, min(pairs, default=0), max(pairs, default=0), at_most=1.5),
-        ]
-    return facts
+    clean = [phase.good for phase in phases if phase.broker == "clean"]
+    poisoned = [phase.good for phase in phases if phase.broker == "poisoned"]
+    return compared(clean, poisoned, ("no poison", "the other 99 % beside poison", "with / without poison"))
 
 
 def _fates(phases: Sequence[_Phase]) -> list[Fact]:

@@ -83,6 +83,13 @@ def standing(resolver: Resolver, host: str) -> resolving.Standing:
     return resolver._names[host].standing
 
 
+async def is_delivered(client: Outbound, url: str) -> bool:
+    try:
+        return (await post(client, url)).status == 202
+    except NoAnswerError:
+        return False
+
+
 def each_time(there: Sink) -> None:
     """Have the sink close its connections, so that every request needs a new one."""
     there.script = lambda _request: answer(202, headers={"connection": "close"})
@@ -248,14 +255,9 @@ async def test_name_that_answers_quickly_again_is_no_longer_among_the_slow(soon:
                 await first
             assert standing(resolver, "a") is resolving.Standing.SLOW
             names.known["a"] = ("127.0.0.1",)
-
-            async def is_delivered() -> bool:
-                try:
-                    return (await post(client, f"http://a:{there.port}/")).status == 202
-                except NoAnswerError:
-                    return False
-
-            assert await eventually(is_delivered, "it is asked for again and found")
+            assert await eventually(
+                lambda: is_delivered(client, f"http://a:{there.port}/"), "it is asked for again and found"
+            )
             assert standing(resolver, "a") is resolving.Standing.KNOWN
 
 
@@ -322,14 +324,7 @@ async def test_failure_is_remembered_for_a_moment_and_then_asked_about_again(soo
             assert names.asked["a"] <= 2
             del names.failing["a"]
             names.known["a"] = ("127.0.0.1",)
-
-            async def is_delivered() -> bool:
-                try:
-                    return (await post(client, f"http://a:{there.port}/")).status == 202
-                except NoAnswerError:
-                    return False
-
-            assert await eventually(is_delivered, "it is found")
+            assert await eventually(lambda: is_delivered(client, f"http://a:{there.port}/"), "it is found")
 
 
 async def test_no_more_names_are_remembered_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:

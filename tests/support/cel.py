@@ -119,6 +119,14 @@ def theirs(text: str, subject: Subject) -> str:
         return "error"  # it lets some of Python's own through
 
 
+def is_true(text: str, subject: Subject) -> bool:
+    """Whether a filter matches; an error is no match."""
+    try:
+        return compile_cel(text).matches(subject)
+    except EvaluationError:
+        return False
+
+
 def holds(atom: Atom, subject: Subject) -> bool:
     """Whether an atom of a guard holds for an event."""
     value = subject.attributes.get(atom.attribute)

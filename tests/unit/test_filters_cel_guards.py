@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from scaup.core.filters.cel import compile_cel
 from scaup.core.filters.guards import Atom, Guard
-from scaup.core.filters.subject import EvaluationError, Subject
-from tests.support.cel import Choose, an_expression, holds
+from scaup.core.filters.subject import Subject
+from tests.support.cel import Choose, an_expression, holds, is_true
 
 LEAVES = {
     "bool": [
@@ -47,13 +47,6 @@ def an_event(choose: Choose) -> Subject:
     if (value := choose([None, "a", "ab", "", "a'b"])) is not None:
         attributes["x"] = value
     return Subject(attributes, choose(DATA + 4 * DATA[-2:]))
-
-
-def is_true(text: str, subject: Subject) -> bool:
-    try:
-        return compile_cel(text).matches(subject)
-    except EvaluationError:
-        return False
 
 
 @settings(max_examples=1_000, deadline=None, derandomize=True)

@@ -106,9 +106,9 @@ def _attributes(pairs: tuple[tuple[str, str], ...]) -> Compiled:
     if matches is None:
         return ALWAYS
     plain = [(name, value) for name, value in pairs if value and name not in STANDS_FOR]
-    guard = guards.both(guards.equals(name, value) for name, value in plain)
-    if not plain:
-        guard = guards.both(guards.present(STANDS_FOR.get(name, name)) for name, _ in pairs)
+    known = [guards.equals(name, value) for name, value in plain]
+    known += [guards.present(STANDS_FOR.get(name, name)) for name, _ in pairs]
+    guard = guards.both(known)
     return Compiled(lambda subject: matches(subject.attributes), guard, is_guard=len(plain) == len(pairs) == 1)
 
 

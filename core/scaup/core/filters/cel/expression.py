@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from scaup.core.filters.cel import engine
 from scaup.core.filters.cel.condition import guard_of
-from scaup.core.filters.cel.shapes import Shape, affordable, shape_of, weigh
+from scaup.core.filters.cel.shapes import Shape, allowance, shape_of, weigh
 from scaup.core.filters.cel.words import Words, split
-from scaup.core.filters.cel.work import BUDGET, Scale, cost_of, measure_in
+from scaup.core.filters.cel.work import BUDGET, Scale, cost_of, measure_in, rounded
 from scaup.core.filters.guards import Guard
 from scaup.core.filters.subject import EvaluationError, FilterSyntaxError, Subject
 
@@ -85,9 +85,8 @@ class CelExpression:
 
     def _afford(self, subject: Subject, size: int) -> None:
         """Costs grow with the event: sizes are rounded up, and the largest one known to be affordable is kept."""
-        most = rounded(size)
-        if affordable(self.tree, self.scale._replace(size=most)):
-            self._afforded = most
+        if allowed := allowance(self.tree, self.scale, size):
+            self._afforded = allowed
             return
         data = subject.json() if self.uses_data else None
         exact = self.scale._replace(size=size, measure=measure_in(subject.attributes, data, size))
@@ -134,8 +133,3 @@ def _checked(shape: Shape, words: Words) -> list[tuple[str, int]]:
 
 def _bytes(text: str) -> int:
     return len(text) if text.isascii() else 4 * len(text)
-
-
-def rounded(size: int, least: int = 256) -> int:
-    """The next power of two, from ``least`` for anything but nothing: few scales, so that each is reckoned once."""
-    return 0 if size == 0 else max(least, 1 << (size - 1).bit_length())

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from scaup.core.filters.cel import engine
-from scaup.core.filters.cel.expression import CelExpression, bind, rounded
-from scaup.core.filters.cel.shapes import affordable
+from scaup.core.filters.cel.expression import CelExpression, bind
+from scaup.core.filters.cel.shapes import allowance
 from scaup.core.filters.cel.tree import Node
 from scaup.core.filters.cel.work import Scale
 from scaup.core.filters.subject import FilterSyntaxError, Subject
@@ -39,10 +39,9 @@ class CelJoint:
         """Whether all are false, with no error on the way. Where that cannot be said cheaply the answer is no."""
         activation, size = bind(subject, with_data=self._uses_data)
         if size > self._afforded:
-            most = rounded(size)
-            if not affordable(self._tree, self._scale._replace(size=most)):
+            self._afforded = allowance(self._tree, self._scale, size) or self._afforded
+            if size > self._afforded:
                 return False
-            self._afforded = most
         try:
             return self._evaluate(activation).value() is False
         except engine.FAILURES:

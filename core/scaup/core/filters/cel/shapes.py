@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from scaup.core.filters.cel.patterns import weight_of
 from scaup.core.filters.cel.tree import Node, parse, parts
 from scaup.core.filters.cel.words import Words, value_of
-from scaup.core.filters.cel.work import BUDGET, Scale, cost_of
+from scaup.core.filters.cel.work import BUDGET, Scale, cost_of, rounded
 from scaup.core.filters.subject import FilterSyntaxError
 
 MAX_PARTS: Final = 8192
@@ -89,9 +89,14 @@ def weigh(shape: Shape, words: Words) -> int:
     return heaviest
 
 
+def allowance(tree: Node, scale: Scale, size: int) -> int:
+    """Up to which size of an event, ``size`` bytes or some more, an expression is within the budget; 0: not surely."""
+    most = rounded(size)
+    return most if _affordable(tree, scale._replace(size=most)) else 0
+
+
 @lru_cache(_KNOWN_SHAPES)
-def affordable(tree: Node, scale: Scale) -> bool:
-    """Whether an expression stays within the budget at this scale."""
+def _affordable(tree: Node, scale: Scale) -> bool:
     return cost_of(tree, scale) <= BUDGET
 
 

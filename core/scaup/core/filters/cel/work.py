@@ -48,6 +48,11 @@ class Cost(NamedTuple):
     work: int
 
 
+def rounded(size: int, least: int = 256) -> int:
+    """The next power of two, from ``least`` for anything but nothing: few scales, so that each is reckoned once."""
+    return 0 if size == 0 else max(least, 1 << (size - 1).bit_length())
+
+
 def cost_of(node: Node, scale: Scale) -> int:
     """Units that evaluating the expression and looking at what it is worth take at most."""
     return sum(_Reckoning(scale).cost(node, {}, 1))
