@@ -113,6 +113,23 @@ async def test_dead_sink_is_asked_seldom_and_gets_everything_when_it_recovers(na
         assert not await world.dead_letters()
 
 
+async def test_retries_of_what_is_refused_for_ever_do_not_close_the_way_for_the_others(nats: NatsServer) -> None:
+    async with working(nats.url) as world, sink() as there:
+        there.script = lambda request: answer(500) if request.id.startswith("poison") else OK
+        await world.trigger("t", there.url, delivery=delivery(retry=3, backoff_delay_s=0.3))
+
+        async def deliver(event_id: str) -> None:
+            await world.send(id=event_id)
+            await eventually(lambda: event_id in there.ids, f"{event_id} is delivered")
+
+        for number in range(10):
+            await world.send(id=f"poison-{number}")
+            await deliver(f"well-{number}")
+        await world.dead_letters(10)  # 30 refusals in a row, and no pause between them
+        await deliver("well-10")
+        assert len(there.requests) == 51
+
+
 async def test_waiting_behind_an_open_breaker_uses_no_attempts(nats: NatsServer) -> None:
     async with working(nats.url) as world, sink(answer(503)) as there:
         await world.trigger("t", there.url, delivery=delivery(retry=30))

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import orjson
 from nats.aio.msg import Msg
 from prometheus_client import REGISTRY
 
@@ -69,15 +70,19 @@ class World:
     triggers: set[str] = field(default_factory=set)
     addresses: set[str] = field(default_factory=set)
     sent: int = 0
+    filters: dict[str, Running] = field(default_factory=dict)
 
     async def trigger(self, uid: str, uri: str | Destination, **changes: Any) -> TriggerDefinition:
-        """Make or change a Trigger."""
+        """Make or change a Trigger; it is one when this returns, as a Ready one would be."""
         subscriber = Destination(uri=uri) if isinstance(uri, str) else uri
         changes.setdefault("delivery", QUICK)
         definition = a_trigger(uid, subscriber=subscriber, **changes)
         self.triggers.add(uid)
-        await self.bucket.put(names.trigger_key(uid), dumps(to_json(definition)))
+        revision = await self.bucket.put(names.trigger_key(uid), dumps(to_json(definition)))
         await self._complete()
+        for key, running in self.filters.items():
+            if not running.task.done():
+                await self._until_reported(running, key, revision)
         return definition
 
     async def delete_trigger(self, uid: str) -> None:
@@ -121,20 +126,28 @@ class World:
     async def filter(self, replica: str = "filter-1") -> Running:
         """Start a filter, in this process."""
         whole = FilterSettings(BusSettings(self.url), ServiceSettings(replica=replica), ANYWHERE)
-        return await self._start(lambda life: run_filter(whole, life), names.replica_key("filter", replica))
+        key = names.replica_key("filter", replica)
+        running = self.filters[key] = await self._start(lambda life: run_filter(whole, life), key)
+        return running
 
     async def _start(self, run: Any, key: str) -> Running:
         life = Life()
         running = Running(life, asyncio.create_task(run(life), name=key))
         self.stack.push_async_callback(self._end, running)
 
+        await self._until_reported(running, key, 0)
+        return running
+
+    async def _until_reported(self, running: Running, key: str, revision: int) -> None:
+        """Until a service says that it has applied a revision of the definitions."""
+
         async def has_reported() -> bool:
             if running.task.done():
                 running.task.result()
-            return await Bucket(self.bus, names.REPLICAS_BUCKET).get(key) is not None
+            entry = await Bucket(self.bus, names.REPLICAS_BUCKET).get(key)
+            return entry is not None and orjson.loads(entry.value or b"{}").get("revision", -1) >= revision
 
-        await eventually(has_reported, f"{key} is up")
-        return running
+        await eventually(has_reported, f"{key} has revision {revision}")
 
     async def _end(self, running: Running) -> None:
         if not running.task.done():
@@ -162,17 +175,7 @@ class World:
 
     async def queued(self) -> list[Msg]:
         """What is in the queues of all Triggers, scheduled retries included."""
-        stream = names.queue_stream(self.broker.uid)
-        state = (await self.bus.api(f"STREAM.INFO.{stream}", {"deleted_details": True}))["state"]
-        jetstream = self.bus.client.jetstream()
-        gone = set(state.get("deleted") or ())
-        sequences = range(state["first_seq"], state["last_seq"] + 1) if state["messages"] else range(0)
-        found = []
-        for sequence in sequences:
-            if sequence not in gone:
-                raw = await jetstream.get_msg(stream, sequence)
-                found.append(Msg(self.bus.client, raw.subject or "", "", raw.data or b"", raw.headers))
-        return found
+        return await entries(self.bus, self.broker.uid, stream=names.queue_stream(self.broker.uid))
 
     async def queue_size(self) -> int:
         """How many entries wait in all queues."""

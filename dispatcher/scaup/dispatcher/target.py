@@ -218,7 +218,7 @@ class Target:
                     await self._tools.settler.keep_reply(delivery, outcome.reply)
             except (BusError, EventTooLargeError) as error:
                 outcome = ReplyNotStored(str(error))
-        self._learn(outcome, trigger, now)
+        self._learn(outcome, trigger, now, is_first=delivery.facts.attempts == 0)
         await self._conclude(delivery, trigger, outcome, url)
 
     async def _wait_for_address(self, delivery: Delivery, trigger: TriggerDefinition, why: str) -> None:
@@ -289,8 +289,11 @@ class Target:
         """Seconds that an event of the queue has waited since its acceptance, or since it became a dead letter."""
         return _since(facts.last_failure or facts.accepted if self.lane.kind == DEAD_LETTER else facts.accepted)
 
-    def _learn(self, outcome: Outcome, trigger: TriggerDefinition, started: float) -> None:
-        """What the outcome says about the sink: for the limit, the breaker and the counters."""
+    def _learn(self, outcome: Outcome, trigger: TriggerDefinition, started: float, *, is_first: bool) -> None:
+        """What the outcome says about the sink: for the limit, the breaker and the counters.
+
+        That an event is refused again says something about the event (decision 0012), unless it is the breaker's probe.
+        """
         now = asyncio.get_running_loop().time()
         word = "timeout" if isinstance(outcome, NoAnswer) and outcome.timed_out else _WORDS[type(outcome)]
         self._count(word, trigger)
@@ -298,7 +301,7 @@ class Target:
         if alive:
             self.breaker.succeeded()
             self._progress_at = now
-        else:
+        elif is_first or isinstance(outcome, NoAnswer) or self.breaker.is_open:
             self.breaker.failed(now)
         overloaded = isinstance(outcome, Refused) and outcome.status in {429, 503}
         if isinstance(outcome, NoAnswer) or overloaded or now - started > _STALLED_S:
