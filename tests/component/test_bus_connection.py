@@ -105,3 +105,20 @@ async def test_a_token_is_asked_for_and_given(tmp_path: Path) -> None:
     with nats_server(tmp_path / "n", 'authorization { token: "secret" }') as server:
         async with connect(BusAccess(server.url, token="secret"), "test") as bus:
             assert await who(bus)
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_cancellation_that_comes_with_the_answer_is_not_forgotten(nats: NatsServer, is_answered: bool) -> None:
+    async with connect(BusAccess(nats.url), "test") as bus:
+        end = await bus.subscribe("slow", _says_nothing)
+        asked = asyncio.create_task(bus.request("slow", b"", timeout=30))
+        waiting = await eventually(lambda: list(bus.client._resp_map.values()), "it waits for the answer")
+        headers = None if is_answered else {"Status": "503"}
+        waiting[0].set_result(Msg(bus.client, "x", "", b"", headers))
+        asked.cancel()  # in the same turn of the loop
+        await asyncio.wait([asked])
+        assert asked.cancelled()
+        await end()
+
+
+async def _says_nothing(_msg: Msg) -> None: ...

@@ -98,6 +98,8 @@ class Bus:
         if not self.client.is_connected:
             msg = "no connection to NATS"
             raise BusUnavailableError(msg)
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
         try:
             return await self.client.request(subject, data, timeout=timeout)
         except nats.errors.NoRespondersError as error:
@@ -109,6 +111,8 @@ class Bus:
         except (TimeoutError, nats.errors.Error) as error:
             msg = f"no answer on {subject} within {timeout:g} s"
             raise BusUnavailableError(msg) from error
+        finally:
+            _heed_cancelling(task, cancelled)
 
     def post(self, subject: str, data: bytes) -> None:
         """Fire and forget, without waiting: acknowledgements by the thousand. Sent in order, very soon."""
@@ -204,3 +208,13 @@ async def connect(access: BusAccess, name: str) -> AsyncIterator[Bus]:
         acked.connection_lost()
         with suppress(Exception):
             await asyncio.wait_for(client.close(), 2)
+
+
+def _heed_cancelling(task: asyncio.Task[Any] | None, before: int) -> None:
+    """Raise the cancellation that came while an answer did.
+
+    The client waits with ``asyncio.wait_for``, which until Python 3.12 gives back the answer then and forgets the
+    cancellation: a loop of requests would go on for ever.
+    """
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
