@@ -12,6 +12,7 @@ from scaup.core.model.names import BrokerUid, Lane, TriggerUid
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.entries import Delivery
 from scaup.dispatcher.judge import Accepted, NoAnswer, Outcome
+from scaup.dispatcher.parking import Parking
 from scaup.dispatcher.settings import DispatcherSettings
 from scaup.dispatcher.target import Target, Tools
 from tests.support.events import a_trigger
@@ -44,6 +45,12 @@ class Around:
         if self.refusal is not None:
             raise self.refusal
 
+    def room(self, _lane: Lane) -> int:
+        return 1000
+
+    async def park_all(self, parked: list[tuple[Delivery, str]]) -> None:
+        self.calls += [f"park {reason}" for _, reason in parked]
+
     def drop(self, _lane: Lane, reason: str, _events: int = 1) -> None:
         self.calls.append(f"drop {reason}")
 
@@ -54,7 +61,8 @@ class Around:
 
     def target(self) -> Target:
         whole = SimpleNamespace(is_busy=False)
-        tools = Tools(*cast("Any", (None, self, self, self, DispatcherSettings(), whole, self.start)))
+        parking = Parking(cast("Any", self), self.start)
+        tools = Tools(*cast("Any", (None, self, self, self, DispatcherSettings(), whole, parking, self.start)))
         return Target(LANE, tools)
 
     def delivery(self, *, lease_s: float = 10.0) -> Delivery:

@@ -23,6 +23,7 @@ from scaup.dispatcher.attempt import Attempts
 from scaup.dispatcher.capacity import Capacity
 from scaup.dispatcher.counts import Counts
 from scaup.dispatcher.keeper import Keeper, every
+from scaup.dispatcher.parking import Parking
 from scaup.dispatcher.queues import LaneQueue
 from scaup.dispatcher.settings import DispatcherSettings
 from scaup.dispatcher.settle import Settler
@@ -45,7 +46,16 @@ class Dispatcher:
         settler = Settler(plane.bus, plane.definitions, self._counts)
         self._settler = settler
         self._capacity = Capacity(settings.max_events, settings.max_bytes)
-        self._tools = Tools(plane.bus, plane.definitions, attempts, settler, settings, self._capacity, self.start)
+        self._tools = Tools(
+            plane.bus,
+            plane.definitions,
+            attempts,
+            settler,
+            settings,
+            self._capacity,
+            Parking(settler, self.start),
+            self.start,
+        )
         self._keeper = Keeper(plane.bus, plane.definitions, self._counts)
         self._targets: dict[Lane, Target] = {}
         self._workers: dict[BrokerUid, tuple[BrokerWorker, asyncio.Task[None]]] = {}

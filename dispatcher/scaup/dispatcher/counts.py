@@ -25,9 +25,9 @@ class Counts:
         self._lanes: Counter[Lane] = Counter()
         self._rounds: Counter[BrokerUid] = Counter()
 
-    def is_full(self, lane: Lane) -> bool:
-        """Whether the lane's quota is used up."""
-        return self._lanes[lane] >= self._quota
+    def room(self, lane: Lane) -> int:
+        """Events that the lane's quota still allows."""
+        return max(self._quota - self._lanes[lane], 0)
 
     def add(self, lane: Lane, number: int) -> None:
         """This dispatcher stores so many more in the lane's queue, or failed to where ``number`` is below zero."""

@@ -7,12 +7,14 @@ Every method returns when the consequence is stored and raises BusError when it 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 import structlog
 
+from scaup.core.bus.client import Entry, header_lines
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.kv import NO_MESSAGE
 from scaup.core.codec import kept, percent, stored
@@ -52,7 +54,7 @@ class Settler:
         """Into the lane's queue, to be worked after ``delay_s``; to the dead letters where the quota is used up."""
         lane = delivery.lane
         is_more = delivery.parked is None and not delivery.is_queued
-        if is_more and self._counts.is_full(lane):
+        if is_more and not self._counts.room(lane):
             await self.dead_letter(delivery, replace(facts, reason=f"the queue is full; {facts.reason}".strip("; ")))
             return
         # What is parked already waits under a schedule: only another schedule takes its place.
@@ -67,6 +69,43 @@ class Settler:
         if is_more:
             self._trigger_counter(lane, reason)
         delivery.parked = sequence
+
+    def room(self, lane: Lane) -> int:
+        """Events that the lane's quota still allows."""
+        return self._counts.room(lane)
+
+    async def park_all(self, parked: list[tuple[Delivery, str]]) -> None:
+        """Untried events of one Broker's log into the queues of their lanes, with reasons: all are stored, or none.
+
+        Raises EventTooLargeError too, where one of them is.
+        """
+        entries: list[Entry] = []
+        last: tuple[Outgoing, Facts] | None = None
+        lines = b""
+        for delivery, _ in parked:
+            outgoing, facts = delivery.outgoing, delivery.facts
+            if last is None or last[0] is not outgoing or last[1] is not facts:  # the lanes of one event come together
+                last = outgoing, facts
+                lines = header_lines({**outgoing.headers, **kept.to_headers(facts)})
+            msg_id = names.parking_id(delivery.lane, facts.sequence, facts.attempts)
+            own = header_lines({"Nats-Msg-Id": msg_id})
+            entries.append((names.queue_subject(delivery.lane), lines + own, outgoing.data))
+        lanes = Counter(delivery.lane for delivery, _ in parked)
+        for lane, number in lanes.items():
+            self._counts.add(lane, number)
+        try:
+            stored_last = await self._bus.acked.store_all(entries)
+        except BaseException:
+            for lane, number in lanes.items():
+                self._counts.add(lane, -number)
+            raise
+        first = stored_last.sequence - len(parked) + 1
+        for number, (delivery, _) in enumerate(parked, first):
+            delivery.parked = number
+        for (lane, reason), number in Counter((delivery.lane, reason) for delivery, reason in parked).items():
+            self._trigger_counter(lane, reason, number)
+        for lane in lanes:
+            await self._bus.publish(names.parked_hint(lane))
 
     async def unpark(self, delivery: Delivery) -> None:
         """Take the waiting entry of a delivery that came to an end after all out of the queue."""
@@ -86,7 +125,7 @@ class Settler:
         trigger = self._definitions.triggers.get(lane.trigger)
         sink_lane = lane._replace(kind=DEAD_LETTER)
         has_sink = lane.kind == SUBSCRIBER and trigger is not None and trigger.delivery.dead_letter_sink is not None
-        to_sink = has_sink and not self._counts.is_full(sink_lane)
+        to_sink = has_sink and self._counts.room(sink_lane) > 0
         if trigger is not None and to_sink:
             outgoing = with_error(delivery.outgoing, facts, f"{trigger.namespace}/{trigger.name}")
             # A fresh start for the dead letter's own attempts; what happened before stays in the facts.
@@ -139,9 +178,9 @@ class Settler:
         broker = self._definitions.brokers.get(trigger.broker)
         return trigger.namespace, broker.name if broker else "", trigger.name
 
-    def _trigger_counter(self, lane: Lane, reason: str) -> None:
+    def _trigger_counter(self, lane: Lane, reason: str, number: int = 1) -> None:
         if (trigger := self._definitions.triggers.get(lane.trigger)) is not None:
-            metrics.PARKED.labels(*self._labels(trigger), reason).inc()
+            metrics.PARKED.labels(*self._labels(trigger), reason).inc(number)
 
 
 def with_error(outgoing: Outgoing, facts: Facts, trigger: str = "") -> Outgoing:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -44,6 +44,7 @@ from scaup.dispatcher.judge import (
     judge,
 )
 from scaup.dispatcher.limits import Breaker, InFlightLimit
+from scaup.dispatcher.parking import Parking, insist
 from scaup.dispatcher.replies import store_reply
 from scaup.dispatcher.settings import DispatcherSettings
 from scaup.dispatcher.settle import Settler, now_text
@@ -51,7 +52,9 @@ from scaup.dispatcher.settle import Settler, now_text
 log = structlog.get_logger()
 
 _STALLED_S: Final = 1.0
-_INSIST_EVERY_S: Final = 0.5
+_SLOW_S: Final = 0.25
+"""A sink whose attempts take longer than this, on average, fills the waiting room for longer than entries are held."""
+_WEIGHT: Final = 0.2
 _WORDS: Final[dict[type, str]] = {
     Accepted: "accepted",
     Replied: "replied",
@@ -72,6 +75,7 @@ class Tools:
     settler: Settler
     settings: DispatcherSettings
     capacity: Capacity
+    parking: Parking
     start: Callable[[Awaitable[None], str], asyncio.Task[None]]
 
 
@@ -84,8 +88,9 @@ class Target:
         self.breaker = Breaker()
         self.running = 0
         self._tools = tools
-        self._waiting: deque[Delivery] = deque()
+        self._waiting: OrderedDict[Delivery, None] = OrderedDict()
         self._progress_at = asyncio.get_running_loop().time()
+        self._attempt_s = 0.0
         self._counters: dict[str, Counter] = {}
         self._extra = b""
         self._labels: tuple[str, str, str] = ("", "", "")
@@ -104,7 +109,9 @@ class Target:
             # When the pause is over one event may go as the probe: whoever does not own the queue learns of a recovery
             # in no other way.
             return not self.breaker.may_probe(asyncio.get_running_loop().time())
-        if self.is_stalled:
+        if self.running < self.limit.current:
+            return False
+        if self.is_stalled or self._attempt_s > _SLOW_S:
             return True
         return len(self._waiting) > 2 * self.limit.current and not self._tools.capacity.is_busy
 
@@ -121,7 +128,7 @@ class Target:
             self.running += 1
             self._tools.start(self._work(delivery), "delivering")
         else:
-            self._waiting.append(delivery)
+            self._waiting[delivery] = None
 
     async def _work(self, first: Delivery) -> None:
         delivery: Delivery | None = first
@@ -138,11 +145,7 @@ class Target:
         return self._pop()
 
     def _pop(self) -> Delivery | None:
-        while self._waiting:
-            delivery = self._waiting.popleft()
-            if not delivery.is_withdrawn:
-                return delivery
-        return None
+        return self._waiting.popitem(last=False)[0] if self._waiting else None
 
     async def _take(self, delivery: Delivery) -> None:
         """One delivery to its end; an error of our own is a failed attempt, not the end of the process."""
@@ -158,9 +161,9 @@ class Target:
             if trigger is None:
                 self._without_trigger(delivery)
             elif delivery.is_queued and self._queued_s(delivery.facts) > self._tools.settings.max_wait_s:
-                await self._insist(delivery, self._expired(delivery))
+                await insist(self._tools.settler, delivery, self._expired(delivery))
             elif not self.breaker.allows(now):
-                await self.park_waiting(delivery, "breaker")
+                self.put_aside(delivery, "breaker")
             else:
                 await self._attempt(delivery, trigger, now)
         except asyncio.CancelledError:
@@ -179,13 +182,13 @@ class Target:
         else:
             delivery.failed()
 
-    async def park_waiting(self, delivery: Delivery, reason: str) -> None:
-        """Into the queue without an attempt. What came from the queue goes back there."""
-        delivery.is_withdrawn = True
+    def put_aside(self, delivery: Delivery, reason: str) -> None:
+        """Into the queue without an attempt, soon. What came from the queue goes back there."""
+        self._waiting.pop(delivery, None)
         if delivery.is_queued:
             delivery.failed()
-            return
-        await self._insist(delivery, lambda: self._tools.settler.park(delivery, delivery.facts, 0.0, reason))
+        else:
+            self._tools.parking.add(delivery, reason)
 
     async def _attempt(self, delivery: Delivery, trigger: TriggerDefinition, now: float) -> None:
         policy = trigger.delivery
@@ -208,7 +211,7 @@ class Target:
                     structured=policy.format == "json",
                 )
         except UnresolvedError as error:
-            await self._wait_for_address(delivery, trigger, str(error))
+            self._wait_for_address(delivery, trigger, str(error))
             return
         if is_dead_letter and isinstance(outcome, Replied | BadReply):
             outcome = Accepted(200)  # what a dead letter sink answers is dropped (eventing, "Dead letter sink")
@@ -221,12 +224,12 @@ class Target:
         self._learn(outcome, trigger, now, is_first=delivery.facts.attempts == 0)
         await self._conclude(delivery, trigger, outcome, url)
 
-    async def _wait_for_address(self, delivery: Delivery, trigger: TriggerDefinition, why: str) -> None:
+    def _wait_for_address(self, delivery: Delivery, trigger: TriggerDefinition, why: str) -> None:
         """Nobody can be asked, so no attempt is used up: the event waits until the address book says more."""
         self._count("unresolved", trigger)
         self.breaker.failed(asyncio.get_running_loop().time(), at_once=True)
         delivery.facts = replace(delivery.facts, reason=why)
-        await self.park_waiting(delivery, "unresolved")
+        self.put_aside(delivery, "unresolved")
 
     async def _conclude(self, delivery: Delivery, trigger: TriggerDefinition, outcome: Outcome, url: str) -> None:
         """Store the consequence of an attempt and let the event go."""
@@ -241,7 +244,7 @@ class Target:
         settler = self._tools.settler
         if isinstance(verdict, Done):
             if delivery.parked is not None:
-                await self._insist(delivery, lambda: settler.unpark(delivery))
+                await insist(self._tools.settler, delivery, lambda: settler.unpark(delivery))
             delivery.done()
             metrics.SECONDS.observe(_since(facts.accepted))
             return
@@ -249,36 +252,15 @@ class Target:
         failed = facts.failed(now_text(), reason, status=status, destination=url, error_data=body)
         match verdict:
             case Retry(delay_s=delay_s):
-                await self._insist(delivery, lambda: settler.park(delivery, failed, delay_s, "retry"))
+                await insist(self._tools.settler, delivery, lambda: settler.park(delivery, failed, delay_s, "retry"))
             case GiveUp(reason=why):
 
                 async def give_up() -> None:
                     await settler.dead_letter(delivery, replace(failed, reason=why))
                     await settler.unpark(delivery)
 
-                await self._insist(delivery, give_up)
+                await insist(self._tools.settler, delivery, give_up)
                 metrics.SECONDS.observe(_since(facts.accepted))
-
-    async def _insist(self, delivery: Delivery, store: Callable[[], Awaitable[None]]) -> None:
-        """Store a consequence, again and again while the entry is ours; hand the event back where it cannot be done."""
-        loop = asyncio.get_running_loop()
-        until = min(delivery.lease_until, loop.time() + 10.0)
-        while True:
-            try:
-                await store()
-            except BusError as error:
-                if loop.time() + _INSIST_EVERY_S > until:
-                    log.warning("target.not_settled", trigger=self.lane.trigger, error=str(error))
-                    delivery.failed()
-                    return
-                await asyncio.sleep(_INSIST_EVERY_S)
-            except EventTooLargeError:
-                self._tools.settler.drop(self.lane, "too_large")
-                delivery.done()
-                return
-            else:
-                delivery.done()
-                return
 
     def _expired(self, delivery: Delivery) -> Callable[[], Awaitable[None]]:
         reason = f"waited too long; {delivery.facts.reason}".strip("; ")
@@ -297,6 +279,7 @@ class Target:
         now = asyncio.get_running_loop().time()
         word = "timeout" if isinstance(outcome, NoAnswer) and outcome.timed_out else _WORDS[type(outcome)]
         self._count(word, trigger)
+        self._attempt_s += _WEIGHT * (now - started - self._attempt_s)
         alive = not isinstance(outcome, NoAnswer) and not (isinstance(outcome, Refused) and is_retried(outcome.status))
         if alive:
             self.breaker.succeeded()

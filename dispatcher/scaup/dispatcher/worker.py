@@ -183,7 +183,7 @@ class BrokerWorker:
             if target is None:
                 target = self._targets[delivery.lane] = Target(delivery.lane, self._tools)
             if target.is_backed_up:
-                self._tools.start(target.park_waiting(delivery, "backed_up"), "parking")
+                target.put_aside(delivery, "backed_up")
             else:
                 target.offer(delivery)
 
@@ -217,6 +217,7 @@ class BrokerWorker:
     def _let_go(self, entry: LogEntry) -> None:
         if self._held.pop(entry.sequence, None) is None:
             return
+        entry.deliveries = []  # they know the entry: nothing but a collection would free either
         self._capacity.events -= 1
         self._capacity.finished += 1
         self._capacity.bytes -= entry.outgoing.size
@@ -250,8 +251,7 @@ class BrokerWorker:
             target = self._targets.get(delivery.lane) or Target(delivery.lane, self._tools)
             if self._capacity.is_busy and not target.is_backed_up:
                 return  # it is the machine that is slow: a second write would make it slower
-            delivery.is_withdrawn = True  # at once: its worker could be taking it
-            self._tools.start(target.park_waiting(delivery, "slow"), "parking")
+            target.put_aside(delivery, "slow")
         else:
             delivery.parking = self._tools.start(self._park_running(delivery), "parking")
 

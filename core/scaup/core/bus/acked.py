@@ -7,6 +7,7 @@ refuses; here one subscription takes all acknowledgements and one sweep looks af
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,10 +15,12 @@ import nats.errors
 import orjson
 from nats.aio.msg import Msg
 
-from scaup.core.bus.client import QuickClient
+from scaup.core.bus.client import Entry, QuickClient
 from scaup.core.model.errors import BusRequestError, BusUnavailableError, EventTooLargeError, LogFullError
 
 ACK_TIMEOUT_S: Final = 5.0
+MOST_AT_ONCE: Final = 1000
+"""Entries in an atomic batch: the server's own default limit."""
 _SWEEP_S: Final = 0.5
 
 # JetStream's numbers for "no room" of the account or the server; a stream's own limits all have 10077 and a text.
@@ -62,6 +65,19 @@ class AckedPublisher:
         BusRequestError (refused otherwise), and BusUnavailableError: no connection, or no answer within 5 s, in
         which case the message may be stored all the same.
         """
+        return await self._acknowledged(lambda reply: self._client.send(subject, reply, data, headers))
+
+    async def store_all(self, entries: Sequence[Entry]) -> Stored:
+        """Publish up to MOST_AT_ONCE entries of one stream, which stores all of them in order or none.
+
+        Gives back the last one's sequence. The stream must have ``allow_atomic``. Raises as ``store`` does, and also
+        BusRequestError where an entry has a ``Nats-Msg-Id`` that is stored already: then each has to be stored alone.
+        """
+        batch = self._client.new_inbox()
+        return await self._acknowledged(lambda reply: self._client.send_batch(batch, reply, entries))
+
+    async def _acknowledged(self, send: Callable[[str], Awaitable[None]]) -> Stored:
+        """Send with a reply subject of our own and wait for what comes back there."""
         client = self._client
         if not client.is_connected:
             msg = "no connection to NATS"
@@ -74,7 +90,7 @@ class AckedPublisher:
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
         try:
-            await client.send(subject, self._prefix + token, data, headers)
+            await send(self._prefix + token)
             return _read(await future)
         except nats.errors.MaxPayloadError as error:
             msg = f"the event is larger than the bus takes ({client.max_payload} bytes, attributes included)"
