@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any, cast
 
 from scaup.core.codec.kept import Facts
 from scaup.core.model.errors import BusUnavailableError, EventTooLargeError
 from scaup.core.model.names import BrokerUid, Lane, TriggerUid
 from scaup.dispatcher.attempt import Outgoing
+from scaup.dispatcher.capacity import Capacity
 from scaup.dispatcher.entries import Delivery
 from scaup.dispatcher.judge import Accepted, NoAnswer, Outcome
 from scaup.dispatcher.parking import Parking
@@ -60,7 +60,7 @@ class Around:
         return task
 
     def target(self) -> Target:
-        whole = SimpleNamespace(is_busy=False)
+        whole = Capacity(100, 100)
         parking = Parking(cast("Any", self), self.start)
         tools = Tools(*cast("Any", (None, self, self, self, DispatcherSettings(), whole, parking, self.start)))
         return Target(LANE, tools)

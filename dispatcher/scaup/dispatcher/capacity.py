@@ -1,7 +1,8 @@
 """How much this dispatcher takes in, and whether it is the machine that is slow or a sink.
 
-Entries wait better in the log than here: no more are held than were settled in the last quarter of a second. That a
-target's events queue up here is the target's fault only while the event loop has time to spare.
+Entries wait better in the log than here: no more are held than were settled in the last quarter of a second, and the
+same holds for their deliveries, which is what counts where the fan-out is wide. That a target's events queue up here is
+the target's fault only while the event loop has time to spare.
 """
 
 from __future__ import annotations
@@ -11,8 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from scaup.dispatcher.entries import Delivery
+
 BATCH: Final = 256
 _HOLD_S: Final = 0.25
+_BUSY_HOLD_S: Final = 0.1
+_FEWEST_DELIVERIES: Final = 2048
+_FEWEST_BUSY: Final = 512
 _SAMPLE_S: Final = 0.05
 _WEIGHT: Final = 0.2
 _BUSY_LAG_S: Final = 0.004
@@ -30,7 +36,12 @@ class Capacity:
     """Entries let go of since the last sample."""
     lag_s: float = 0.0
     """How late the event loop is, on average over the last quarter of a second or so."""
+    deliveries: int = 0
+    """Deliveries of those entries that targets have in hand: neither ended nor put aside."""
+    delivered: int = 0
+    """Deliveries that came to an end since the last sample."""
     _pace: float = float(BATCH)
+    _delivery_rate: float = 0.0
     _wakers: list[Callable[[], None]] = field(default_factory=list)
 
     @property
@@ -46,9 +57,28 @@ class Capacity:
         return min(self.max_events, int(self._pace)) - self.events
 
     @property
+    def free_deliveries(self) -> float:
+        """Deliveries that may still be begun. On a busy machine many at once are only slower, each of them."""
+        if self.is_busy:
+            return max(self._delivery_rate * _BUSY_HOLD_S, float(_FEWEST_BUSY)) - self.deliveries
+        return max(self._delivery_rate * _HOLD_S, float(_FEWEST_DELIVERIES)) - self.deliveries
+
+    @property
     def is_busy(self) -> bool:
         """Whether the event loop has no time to spare: then waiting says nothing about a sink."""
         return self.lag_s > _BUSY_LAG_S
+
+    def began(self, delivery: Delivery) -> None:
+        """A target got a delivery of an entry of a log."""
+        delivery.is_offered = True
+        self.deliveries += 1
+
+    def ended(self, delivery: Delivery) -> None:
+        """It came to its end, or is put aside. Does nothing for what no target had."""
+        if delivery.is_offered:
+            delivery.is_offered = False
+            self.deliveries -= 1
+            self.delivered += 1
 
     def on_room(self, wake: Callable[[], None]) -> None:
         """Call ``wake`` now and then while there is room."""
@@ -69,6 +99,8 @@ class Capacity:
             self.lag_s += _WEIGHT * (elapsed - _SAMPLE_S - self.lag_s)
             rate = self.finished / elapsed
             self.finished = 0
+            self._delivery_rate += _WEIGHT * (self.delivered / elapsed - self._delivery_rate)
+            self.delivered = 0
             self._pace = max(self._pace + _WEIGHT * (rate * _HOLD_S - self._pace), float(BATCH))
             if self.free > 0:
                 for wake in self._wakers:

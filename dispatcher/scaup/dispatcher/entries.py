@@ -35,6 +35,8 @@ class Delivery:
     deadline: float = 0.0
     parked: int | None = None
     parking: asyncio.Task[None] | None = None
+    is_offered: bool = False
+    """Counted among what targets have in hand (Capacity)."""
     is_withdrawn: bool = False
     """Taken from the waiting room: its worker must pass it over."""
     is_judged: bool = False

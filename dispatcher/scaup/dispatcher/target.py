@@ -52,8 +52,11 @@ from scaup.dispatcher.settle import Settler, now_text
 log = structlog.get_logger()
 
 _STALLED_S: Final = 1.0
-_SLOW_S: Final = 0.25
-"""A sink whose attempts take longer than this, on average, fills the waiting room for longer than entries are held."""
+SLOW_S: Final = 0.25
+"""Where attempts take longer than this, on average, few events may hold up entries of the log at a time."""
+_FEW: Final = 8
+_TURNS: Final = 10
+"""Turns of the event loop that an attempt takes at most: how much longer one may take on a busy machine."""
 _WEIGHT: Final = 0.2
 _WORDS: Final[dict[type, str]] = {
     Accepted: "accepted",
@@ -96,24 +99,23 @@ class Target:
         self._labels: tuple[str, str, str] = ("", "", "")
 
     @property
-    def is_stalled(self) -> bool:
-        """Nothing got through for a second although everything it may have is under way: no use in waiting here."""
-        if self.running < self.limit.current:
-            return False
-        return asyncio.get_running_loop().time() - self._progress_at > _STALLED_S
-
-    @property
     def is_backed_up(self) -> bool:
         """Whether a new event of the log should go straight to the queue."""
         if self.breaker.is_open:
             # When the pause is over one event may go as the probe: whoever does not own the queue learns of a recovery
             # in no other way.
             return not self.breaker.may_probe(asyncio.get_running_loop().time())
+        if self.running >= min(_FEW, self.limit.current) and self._is_slow:
+            return True
         if self.running < self.limit.current:
             return False
-        if self.is_stalled or self._attempt_s > _SLOW_S:
-            return True
         return len(self._waiting) > 2 * self.limit.current and not self._tools.capacity.is_busy
+
+    @property
+    def _is_slow(self) -> bool:
+        """By what its attempts took, and by how long nothing has got through although some are under way."""
+        since = asyncio.get_running_loop().time() - self._progress_at
+        return max(self._attempt_s, since) > SLOW_S + _TURNS * self._tools.capacity.lag_s
 
     def look_again(self) -> None:
         """Its address is another now, so what is known of the sink means nothing any more."""
@@ -185,6 +187,7 @@ class Target:
     def put_aside(self, delivery: Delivery, reason: str) -> None:
         """Into the queue without an attempt, soon. What came from the queue goes back there."""
         self._waiting.pop(delivery, None)
+        self._tools.capacity.ended(delivery)
         if delivery.is_queued:
             delivery.failed()
         else:
@@ -281,12 +284,15 @@ class Target:
         self._count(word, trigger)
         self._attempt_s += _WEIGHT * (now - started - self._attempt_s)
         alive = not isinstance(outcome, NoAnswer) and not (isinstance(outcome, Refused) and is_retried(outcome.status))
+        is_probe = self.breaker.is_open
         if alive:
             self.breaker.succeeded()
             self._progress_at = now
-        elif is_first or isinstance(outcome, NoAnswer) or self.breaker.is_open:
+        elif is_first or isinstance(outcome, NoAnswer) or is_probe:
             self.breaker.failed(now)
         overloaded = isinstance(outcome, Refused) and outcome.status in {429, 503}
+        if is_probe and not alive:
+            return  # one attempt at a time was too many: nothing is learned of how many it would take
         if isinstance(outcome, NoAnswer) or overloaded or now - started > _STALLED_S:
             self.limit.hurt(now)
         elif alive:

@@ -27,7 +27,7 @@ from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.capacity import BATCH, Capacity
 from scaup.dispatcher.entries import Delivery, LogEntry
 from scaup.dispatcher.settle import SCHEDULE_FROM_S
-from scaup.dispatcher.target import Target, Tools
+from scaup.dispatcher.target import SLOW_S, Target, Tools
 
 log = structlog.get_logger()
 
@@ -35,6 +35,9 @@ _BATCH_BYTES: Final = 256 << 10
 _LEASE_S: Final = ACK_WAIT_S * 0.8
 _SWEEP_S: Final = 0.1
 _FASTEST_SLOW_S: Final = 0.05
+_FEWEST: Final = 16
+"""Entries a Broker may hold whatever the others do."""
+_WEIGHT: Final = 0.05
 _REMEMBERED: Final = 50_000
 _NAK: Final = b'-NAK {"delay": 1000000000}'
 
@@ -53,6 +56,7 @@ class BrokerWorker:
         # By sequence and time of storing: a stream that was lost and made anew counts from 1 again.
         self._remembered: OrderedDict[tuple[int, int], set[TriggerUid] | None] = OrderedDict()
         self._is_starved = False
+        self._fan_out = 1.0
         self._sends_data = False
         self._puller = Puller(
             tools.bus,
@@ -87,7 +91,9 @@ class BrokerWorker:
         return not self._held
 
     def _room(self) -> int:
-        free = self._capacity.free
+        capacity = self._capacity
+        by_deliveries = int(capacity.free_deliveries / self._fan_out) - len(self._arrived)
+        free = min(capacity.free, max(by_deliveries, _FEWEST - len(self._held)))
         self._is_starved = free < BATCH
         return free
 
@@ -168,9 +174,11 @@ class BrokerWorker:
         facts = Facts(entry.sequence, accepted)
 
         def release(delivery: Delivery) -> None:
+            self._capacity.ended(delivery)
             self._settled(entry, delivery.lane.trigger)
 
-        def abandon(_delivery: Delivery) -> None:
+        def abandon(delivery: Delivery) -> None:
+            self._capacity.ended(delivery)
             entry.is_abandoned = True
             self._settled(entry, None)
 
@@ -178,6 +186,7 @@ class BrokerWorker:
             lane = Lane(self.broker, uid)
             delivery = Delivery(lane, entry.outgoing, facts, release, abandon, lease_until)
             entry.deliveries.append(delivery)
+        offered = 0
         for delivery in entry.deliveries:
             target = self._targets.get(delivery.lane)
             if target is None:
@@ -185,7 +194,10 @@ class BrokerWorker:
             if target.is_backed_up:
                 target.put_aside(delivery, "backed_up")
             else:
+                offered += 1
+                self._capacity.began(delivery)
                 target.offer(delivery)
+        self._fan_out = max(self._fan_out + _WEIGHT * (offered - self._fan_out), 1.0)
 
     def _settled(self, entry: LogEntry, trigger: TriggerUid | None) -> None:
         """One share of an entry is settled (or, without a Trigger, abandoned); with the last one the entry is."""
@@ -236,23 +248,25 @@ class BrokerWorker:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_S)
-            patience = self._tools.settings.slow_s * max(1.0 - self._capacity.share, 0.0)
-            oldest = loop.time() - max(patience, _FASTEST_SLOW_S)
+            now = loop.time()
+            patience = max(self._tools.settings.slow_s * max(1.0 - self._capacity.share, 0.0), _FASTEST_SLOW_S)
             for entry in list(self._held.values()):
-                if entry.arrived_at > oldest:
+                if entry.arrived_at > now - min(patience, SLOW_S):
                     break
                 for delivery in entry.deliveries:
                     if not (delivery.is_over or delivery.is_withdrawn or delivery.is_judged or delivery.parking):
-                        self._move_aside(delivery)
+                        self._look_at(delivery, is_late=entry.arrived_at <= now - patience, running_s=patience)
 
-    def _move_aside(self, delivery: Delivery) -> None:
+    def _look_at(self, delivery: Delivery, *, is_late: bool, running_s: float) -> None:
+        """Move an event aside where its target is known to be slow, or where it took too long itself."""
+        # Gone from the table where its Trigger was deleted meanwhile.
+        target = self._targets.get(delivery.lane) or Target(delivery.lane, self._tools)
+        # Else it is the machine that is slow: a second write would make it slower.
+        is_at_fault = target.is_backed_up or not self._capacity.is_busy
         if not delivery.started_at:
-            # Gone from the table where its Trigger was deleted meanwhile.
-            target = self._targets.get(delivery.lane) or Target(delivery.lane, self._tools)
-            if self._capacity.is_busy and not target.is_backed_up:
-                return  # it is the machine that is slow: a second write would make it slower
-            target.put_aside(delivery, "slow")
-        else:
+            if target.is_backed_up or (is_late and is_at_fault):
+                target.put_aside(delivery, "slow")
+        elif is_late and (is_at_fault or asyncio.get_running_loop().time() - delivery.started_at > running_s):
             delivery.parking = self._tools.start(self._park_running(delivery), "parking")
 
     async def _park_running(self, delivery: Delivery) -> None:
