@@ -8,10 +8,12 @@ the target's fault only while the event loop has time to spare.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from scaup.core.model.names import BrokerUid
 from scaup.dispatcher.entries import Delivery
 
 BATCH: Final = 256
@@ -19,6 +21,7 @@ _HOLD_S: Final = 0.25
 _BUSY_HOLD_S: Final = 0.1
 _FEWEST_DELIVERIES: Final = 2048
 _FEWEST_BUSY: Final = 512
+_FEWEST_OF_BROKER: Final = 64
 _SAMPLE_S: Final = 0.05
 _WEIGHT: Final = 0.2
 _BUSY_LAG_S: Final = 0.004
@@ -36,8 +39,8 @@ class Capacity:
     """Entries let go of since the last sample."""
     lag_s: float = 0.0
     """How late the event loop is, on average over the last quarter of a second or so."""
-    deliveries: int = 0
-    """Deliveries of those entries that targets have in hand: neither ended nor put aside."""
+    deliveries: Counter[BrokerUid] = field(default_factory=Counter)
+    """Deliveries of those entries that targets have in hand, neither ended nor put aside, by Broker."""
     delivered: int = 0
     """Deliveries that came to an end since the last sample."""
     _pace: float = float(BATCH)
@@ -56,12 +59,14 @@ class Capacity:
             return 0
         return min(self.max_events, int(self._pace)) - self.events
 
-    @property
-    def free_deliveries(self) -> float:
-        """Deliveries that may still be begun. On a busy machine many at once are only slower, each of them."""
-        if self.is_busy:
-            return max(self._delivery_rate * _BUSY_HOLD_S, float(_FEWEST_BUSY)) - self.deliveries
-        return max(self._delivery_rate * _HOLD_S, float(_FEWEST_DELIVERIES)) - self.deliveries
+    def free_deliveries(self, broker: BrokerUid) -> float:
+        """Deliveries of a Broker that may still be begun, of which each has a few whatever the others do.
+
+        On a busy machine many at once are only slower, each of them.
+        """
+        hold_s, fewest = (_BUSY_HOLD_S, _FEWEST_BUSY) if self.is_busy else (_HOLD_S, _FEWEST_DELIVERIES)
+        free = max(self._delivery_rate * hold_s, float(fewest)) - self.deliveries.total()
+        return max(free, _FEWEST_OF_BROKER - self.deliveries[broker])
 
     @property
     def is_busy(self) -> bool:
@@ -71,13 +76,13 @@ class Capacity:
     def began(self, delivery: Delivery) -> None:
         """A target got a delivery of an entry of a log."""
         delivery.is_offered = True
-        self.deliveries += 1
+        self.deliveries[delivery.lane.broker] += 1
 
     def ended(self, delivery: Delivery) -> None:
         """It came to its end, or is put aside. Does nothing for what no target had."""
         if delivery.is_offered:
             delivery.is_offered = False
-            self.deliveries -= 1
+            self.deliveries[delivery.lane.broker] -= 1
             self.delivered += 1
 
     def on_room(self, wake: Callable[[], None]) -> None:

@@ -71,6 +71,8 @@ class LogEntry:
     outgoing: Outgoing
     accepted_ns: int
     arrived_at: float
+    offered_at: float = 0.0
+    """Loop time at which its deliveries began; 0 before."""
     remaining: int = 0
     is_abandoned: bool = False
     deliveries: list[Delivery] = field(default_factory=list)

@@ -38,7 +38,8 @@ class LaneQueue:
 
     def __init__(self, lane: Lane, target: Target, tools: Tools) -> None:
         self.lane = lane
-        self.idle_since = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self.idle_since = self._loop.time()
         self._target = target
         self._tools = tools
         self._held: dict[str, Delivery] = {}
@@ -56,7 +57,7 @@ class LaneQueue:
     @property
     def is_idle(self) -> bool:
         """Nothing came for a minute, and nothing is held."""
-        return self.is_empty and asyncio.get_running_loop().time() - self.idle_since > _IDLE_S
+        return self.is_empty and self._loop.time() - self.idle_since > _IDLE_S
 
     @property
     def is_empty(self) -> bool:
@@ -98,15 +99,14 @@ class LaneQueue:
 
     async def _tend(self) -> None:
         """Say "in progress" for what is held, wake the puller when the breaker lets a probe through."""
-        loop = asyncio.get_running_loop()
-        said = loop.time()
+        said = self._loop.time()
         while True:
             await asyncio.sleep(0.1)
             if self._is_gone.is_set():
                 self._is_gone.clear()
                 await self._ensure()
-            if loop.time() - said > _PROGRESS_S:
-                said = loop.time()
+            if self._loop.time() - said > _PROGRESS_S:
+                said = self._loop.time()
                 for reply in list(self._held):
                     await self._tools.bus.publish(reply, b"+WPI")
             self._puller.wake()
@@ -114,11 +114,11 @@ class LaneQueue:
     def _room(self) -> int:
         breaker = self._target.breaker
         if breaker.is_open:
-            return 1 if not self._held and breaker.may_probe(asyncio.get_running_loop().time()) else 0
+            return 1 if not self._held and breaker.may_probe(self._loop.time()) else 0
         return max(self._target.limit.current + _SPARE - len(self._held), 0)
 
     def _receive(self, msg: Msg) -> None:
-        self.idle_since = asyncio.get_running_loop().time()
+        self.idle_since = self._loop.time()
         headers = msg.headers or {}
         try:
             facts = kept.from_headers(headers)
@@ -138,7 +138,7 @@ class LaneQueue:
         self._held[msg.reply] = delivery
         wait_s = facts.not_before - time.time() if facts.not_before else 0.0
         if wait_s > 0:
-            asyncio.get_running_loop().call_later(wait_s, self._offer, delivery)
+            self._loop.call_later(wait_s, self._offer, delivery)
         else:
             self._target.offer(delivery)
 
@@ -157,5 +157,5 @@ class LaneQueue:
     def _nak(self) -> bytes:
         """Hand back, to come again when the breaker may let it through."""
         probe_at = self._target.breaker.next_probe_at()
-        delay_s = 1.0 if probe_at is None else max(probe_at - asyncio.get_running_loop().time(), 0.1)
+        delay_s = 1.0 if probe_at is None else max(probe_at - self._loop.time(), 0.1)
         return b'-NAK {"delay": %d}' % int(delay_s * 1e9)

@@ -91,8 +91,9 @@ class Target:
         self.breaker = Breaker()
         self.running = 0
         self._tools = tools
+        self._loop = asyncio.get_running_loop()  # looking it up costs a system call (Python 3.11)
         self._waiting: OrderedDict[Delivery, None] = OrderedDict()
-        self._progress_at = asyncio.get_running_loop().time()
+        self._progress_at = self._loop.time()
         self._attempt_s = 0.0
         self._counters: dict[str, Counter] = {}
         self._extra = b""
@@ -104,7 +105,7 @@ class Target:
         if self.breaker.is_open:
             # When the pause is over one event may go as the probe: whoever does not own the queue learns of a recovery
             # in no other way.
-            return not self.breaker.may_probe(asyncio.get_running_loop().time())
+            return not self.breaker.may_probe(self._loop.time())
         if self.running >= min(_FEW, self.limit.current) and self._is_slow:
             return True
         if self.running < self.limit.current:
@@ -114,7 +115,7 @@ class Target:
     @property
     def _is_slow(self) -> bool:
         """By what its attempts took, and by how long nothing has got through although some are under way."""
-        since = asyncio.get_running_loop().time() - self._progress_at
+        since = self._loop.time() - self._progress_at
         return max(self._attempt_s, since) > SLOW_S + _TURNS * self._tools.capacity.lag_s
 
     def look_again(self) -> None:
@@ -126,7 +127,7 @@ class Target:
         """Deliver as soon as the limit allows."""
         if self.running < self.limit.current:
             if not self.running:
-                self._progress_at = asyncio.get_running_loop().time()
+                self._progress_at = self._loop.time()
             self.running += 1
             self._tools.start(self._work(delivery), "delivering")
         else:
@@ -153,7 +154,7 @@ class Target:
         """One delivery to its end; an error of our own is a failed attempt, not the end of the process."""
         if delivery.is_withdrawn:
             return  # between the offer and this moment
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         if now > delivery.lease_until:
             delivery.failed()  # somebody else may have it by now
             return
@@ -230,7 +231,7 @@ class Target:
     def _wait_for_address(self, delivery: Delivery, trigger: TriggerDefinition, why: str) -> None:
         """Nobody can be asked, so no attempt is used up: the event waits until the address book says more."""
         self._count("unresolved", trigger)
-        self.breaker.failed(asyncio.get_running_loop().time(), at_once=True)
+        self.breaker.failed(self._loop.time(), at_once=True)
         delivery.facts = replace(delivery.facts, reason=why)
         self.put_aside(delivery, "unresolved")
 
@@ -279,7 +280,7 @@ class Target:
 
         That an event is refused again says something about the event (decision 0012), unless it is the breaker's probe.
         """
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         word = "timeout" if isinstance(outcome, NoAnswer) and outcome.timed_out else _WORDS[type(outcome)]
         self._count(word, trigger)
         self._attempt_s += _WEIGHT * (now - started - self._attempt_s)

@@ -34,6 +34,7 @@ log = structlog.get_logger()
 _BATCH_BYTES: Final = 256 << 10
 _LEASE_S: Final = ACK_WAIT_S * 0.8
 _SWEEP_S: Final = 0.1
+_PACE_S: Final = 0.005
 _FASTEST_SLOW_S: Final = 0.05
 _FEWEST: Final = 16
 """Entries a Broker may hold whatever the others do."""
@@ -48,6 +49,7 @@ class BrokerWorker:
     def __init__(self, broker: BrokerUid, tools: Tools, targets: dict[Lane, Target]) -> None:
         self.broker = broker
         self._tools = tools
+        self._loop = asyncio.get_running_loop()
         self._capacity: Capacity = tools.capacity
         self._targets = targets
         self._arrived: list[LogEntry] = []
@@ -92,7 +94,7 @@ class BrokerWorker:
 
     def _room(self) -> int:
         capacity = self._capacity
-        by_deliveries = int(capacity.free_deliveries / self._fan_out) - len(self._arrived)
+        by_deliveries = int(capacity.free_deliveries(self.broker) / self._fan_out) - len(self._arrived)
         free = min(capacity.free, max(by_deliveries, _FEWEST - len(self._held)))
         self._is_starved = free < BATCH
         return free
@@ -110,7 +112,7 @@ class BrokerWorker:
             known.reply = msg.reply  # redelivered while still in our hands
             return
         outgoing = Outgoing(msg.headers or {}, msg.data)
-        entry = LogEntry(sequence, msg.reply, outgoing, metadata.stored_ns, asyncio.get_running_loop().time())
+        entry = LogEntry(sequence, msg.reply, outgoing, metadata.stored_ns, self._loop.time())
         self._held[sequence] = entry
         self._capacity.events += 1
         self._capacity.bytes += outgoing.size
@@ -142,6 +144,9 @@ class BrokerWorker:
                     self._give_back(entry)
                 continue
             for entry, positions in zip(batch, answer.events, strict=True):
+                # A wide fan-out: no more than can be worked.
+                while self._capacity.free_deliveries(self.broker) <= 0:  # noqa: ASYNC110 - every delivery that ends would set it
+                    await asyncio.sleep(_PACE_S)
                 self._deliver(entry, positions, answer)
 
     def _take_batch(self) -> list[LogEntry]:
@@ -167,6 +172,7 @@ class BrokerWorker:
         if not wanted:
             self._finish(entry)
             return
+        entry.offered_at = self._loop.time()
         entry.remaining = len(wanted)
         entry.settled |= done
         lease_until = entry.arrived_at + _LEASE_S
@@ -245,17 +251,16 @@ class BrokerWorker:
 
     async def _watch_slow(self) -> None:
         """Move the events of slow targets to their queues, so that the log goes on."""
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_S)
-            now = loop.time()
+            now = self._loop.time()
             patience = max(self._tools.settings.slow_s * max(1.0 - self._capacity.share, 0.0), _FASTEST_SLOW_S)
             for entry in list(self._held.values()):
-                if entry.arrived_at > now - min(patience, SLOW_S):
+                if not entry.offered_at or entry.offered_at > now - min(patience, SLOW_S):
                     break
                 for delivery in entry.deliveries:
                     if not (delivery.is_over or delivery.is_withdrawn or delivery.is_judged or delivery.parking):
-                        self._look_at(delivery, is_late=entry.arrived_at <= now - patience, running_s=patience)
+                        self._look_at(delivery, is_late=entry.offered_at <= now - patience, running_s=patience)
 
     def _look_at(self, delivery: Delivery, *, is_late: bool, running_s: float) -> None:
         """Move an event aside where its target is known to be slow, or where it took too long itself."""
@@ -266,7 +271,7 @@ class BrokerWorker:
         if not delivery.started_at:
             if target.is_backed_up or (is_late and is_at_fault):
                 target.put_aside(delivery, "slow")
-        elif is_late and (is_at_fault or asyncio.get_running_loop().time() - delivery.started_at > running_s):
+        elif is_late and (is_at_fault or self._loop.time() - delivery.started_at > running_s):
             delivery.parking = self._tools.start(self._park_running(delivery), "parking")
 
     async def _park_running(self, delivery: Delivery) -> None:
@@ -275,7 +280,7 @@ class BrokerWorker:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         still_running = facts.failed(at, "no answer yet", status=None, destination="", error_data=b"")
         # Under a schedule in any case, so that what comes of the attempt can take its place.
-        delay = max(delivery.deadline - asyncio.get_running_loop().time(), 0.0) + SCHEDULE_FROM_S + 0.5
+        delay = max(delivery.deadline - self._loop.time(), 0.0) + SCHEDULE_FROM_S + 0.5
         try:
             await self._tools.settler.park(delivery, still_running, delay, "slow")
         except Exception as error:  # noqa: BLE001 - tried again at the next sweep

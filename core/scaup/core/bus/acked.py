@@ -43,6 +43,7 @@ class AckedPublisher:
 
     def __init__(self, client: QuickClient) -> None:
         self._client = client
+        self._loop = asyncio.get_running_loop()  # looking it up costs a system call (Python 3.11)
         self._prefix = ""
         self._next = 0
         self._waiting: dict[str, tuple[asyncio.Future[bytes], float]] = {}
@@ -84,11 +85,10 @@ class AckedPublisher:
             raise BusUnavailableError(msg)
         self._next += 1
         token = str(self._next)
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[bytes] = loop.create_future()
-        self._waiting[token] = (future, loop.time() + ACK_TIMEOUT_S)
+        future: asyncio.Future[bytes] = self._loop.create_future()
+        self._waiting[token] = (future, self._loop.time() + ACK_TIMEOUT_S)
         if self._sweeper is None:
-            self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
         try:
             await send(self._prefix + token)
             return _read(await future)
@@ -119,15 +119,14 @@ class AckedPublisher:
             waiting[0].set_result(msg.data)
 
     def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = self._loop.time()
         for future, deadline in self._waiting.values():  # in order of their deadlines
             if deadline > now:
                 break
             if not future.done():
                 msg = f"no acknowledgement from the event log within {ACK_TIMEOUT_S:g} s"
                 future.set_exception(BusUnavailableError(msg))
-        self._sweeper = loop.call_later(_SWEEP_S, self._sweep) if self._waiting else None
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if self._waiting else None
 
 
 def _read(data: bytes) -> Stored:

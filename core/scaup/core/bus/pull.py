@@ -52,6 +52,7 @@ class Puller:
         gone: Callable[[], None] = lambda: None,
     ) -> None:
         self._bus = bus
+        self._loop = asyncio.get_running_loop()
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{consumer[0]}.{consumer[1]}"
         self._room = room
         self._received = received
@@ -71,14 +72,13 @@ class Puller:
 
     async def run(self) -> None:
         """Pull until cancelled."""
-        loop = asyncio.get_running_loop()
         self._inbox = self._bus.client.new_inbox() + "."
         end_subscription = await self._bus.subscribe(self._inbox + "*", self._on_message)
         end_change = self._bus.on_change(lambda _: self._forget())
         try:
             while True:
                 self._wake.clear()
-                now = loop.time()
+                now = self._loop.time()
                 if self._requests and now - self._heard > _SILENCE_S:
                     self._forget()
                 if now >= self._wait_until and self._bus.is_connected:
@@ -102,7 +102,7 @@ class Puller:
         self._number += 1
         self._outstanding += want
         if not self._requests:
-            self._heard = asyncio.get_running_loop().time()
+            self._heard = self._loop.time()
         self._requests.append(_Request(self._number, want))
         body = {"batch": want, "expires": int(_EXPIRES_S * _NS), "idle_heartbeat": int(_HEARTBEAT_S * _NS)}
         await self._bus.publish(self._subject, orjson.dumps(body), f"{self._inbox}{self._number}")
@@ -120,12 +120,11 @@ class Puller:
             self._outstanding -= 1
             if self._outstanding * 2 < self._batch:
                 self._wake.set()
-        self._heard = asyncio.get_running_loop().time()
+        self._heard = self._loop.time()
         self._received(msg)
 
     def _on_status(self, status: str, msg: Msg) -> None:
-        loop = asyncio.get_running_loop()
-        self._heard = loop.time()
+        self._heard = self._loop.time()
         if status == "100":
             return
         number = msg.subject[len(self._inbox) :]
@@ -137,7 +136,7 @@ class Puller:
         description = (msg.headers or {}).get("Description", "")
         if status == "503" or (status in {"404", "409"} and "Batch" not in description and "Max" not in description):
             # No such consumer, its leader moved, or JetStream is not up yet: ask again, but not at once.
-            self._wait_until = loop.time() + _RETRY_S
+            self._wait_until = self._loop.time() + _RETRY_S
             if status != "409" or "Deleted" in description:
                 log.debug("pull.consumer_gone", subject=self._subject, status=status, description=description)
                 self._gone()

@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
         self.is_usable = False
         self.idle_since = 0.0
         self._keep = keep
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._waiting: asyncio.Future[Answer] | None = None
@@ -69,18 +70,17 @@ class Connection(asyncio.Protocol):
 
     async def exchange(self, request: bytes, rest: bytes | None, deadline: float, limit: Limit) -> Answer:
         """Send ``request`` and, as the sink takes it, ``rest``; the answer, or StaleError where none began."""
-        loop = asyncio.get_running_loop()
         transport = self._transport
         if transport is None or transport.is_closing():
             raise StaleError
-        future: asyncio.Future[Answer] = loop.create_future()
+        future: asyncio.Future[Answer] = self._loop.create_future()
         self._waiting = future
         self._limit = limit
         self._received = self._size = 0
         self._heard = False
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
-        timer = loop.call_at(deadline, _expire, future)
+        timer = self._loop.call_at(deadline, _expire, future)
         transport.write(request)
         if rest is not None:
             self._unsent = memoryview(rest)

@@ -21,7 +21,8 @@ __all__ = ["Answer", "Limit", "NoAnswerError", "Origin", "Outbound"]
 
 _IDLE_S: Final = 20.0
 _SWEEP_S: Final = 5.0
-_MAX_IDLE: Final = 256
+_MAX_IDLE: Final = 1024
+"""For one origin. Several Triggers may share one, and what is closed here is opened again in the next burst."""
 _SMALL: Final = 64 << 10
 """Up to here a body is sent in one piece with its head; larger ones follow it, uncopied, as the sink takes them."""
 
@@ -32,6 +33,7 @@ class Outbound:
     """A pool of connections to everywhere. Who uses it bounds the requests under way."""
 
     def __init__(self, denied: Networks | None = None, resolver: Resolver | None = None) -> None:
+        self._loop = asyncio.get_running_loop()  # looking it up costs a system call (Python 3.11)
         self._idle: dict[_Key, list[Connection]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._connector = Connector(denied or Networks(), resolver or Resolver())
@@ -46,8 +48,7 @@ class Outbound:
         size = len(body)
         rest = None if size <= _SMALL else body
         request = b"".join((origin.head, head, b"content-length: %d\r\n\r\n" % size, b"" if rest else body))
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
+        deadline = self._loop.time() + timeout_s
         key = (origin.host, origin.port, origin.is_tls, origin.ca_certs)
         idle = self._idle.get(key)
         while idle:
@@ -85,15 +86,13 @@ class Outbound:
         if len(idle) >= _MAX_IDLE:
             connection.close()
             return
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
+        connection.idle_since = self._loop.time()
         idle.append(connection)
         if self._sweeper is None:
-            self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
+            self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        oldest = loop.time() - _IDLE_S
+        oldest = self._loop.time() - _IDLE_S
         for key, connections in list(self._idle.items()):
             for connection in connections:
                 if connection.idle_since < oldest:
@@ -103,4 +102,4 @@ class Outbound:
                 connections[:] = kept
             else:
                 del self._idle[key]
-        self._sweeper = loop.call_later(_SWEEP_S, self._sweep) if self._idle else None
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep) if self._idle else None
