@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from scaup.core.bus import acked
-from scaup.core.bus.acked import Stored
+from scaup.core.bus.acked import MOST_AT_ONCE, Stored
+from scaup.core.bus.client import Entry, header_lines
 from scaup.core.bus.connection import Bus, BusAccess, connect
 from scaup.core.model.errors import BusRequestError, BusUnavailableError, EventTooLargeError, LogFullError
 from tests.support.natsserver import NatsServer, nats_server
@@ -44,6 +45,42 @@ async def test_a_repeated_id_is_stored_once_and_said_so(nats: NatsServer) -> Non
         first = await bus.acked.store("s.a", b"x", {"Nats-Msg-Id": "1"})
         second = await bus.acked.store("s.a", b"x", {"Nats-Msg-Id": "1"})
     assert (first.duplicate, second.duplicate, second.sequence) == (False, True, first.sequence)
+
+
+def many(count: int, subject: str = "s.a", **headers: str) -> list[Entry]:
+    return [(subject, header_lines({"n": str(number), **headers}), b"%d" % number) for number in range(count)]
+
+
+async def test_many_at_once_are_stored_in_their_order_up_to_the_sequence_told(nats: NatsServer) -> None:
+    async with a_stream(nats, allow_atomic=True) as bus:
+        await bus.acked.store("s.a", b"before")
+        found = await bus.acked.store_all(many(MOST_AT_ONCE))
+        assert (found.sequence, await messages(bus)) == (MOST_AT_ONCE + 1, MOST_AT_ONCE + 1)
+        second = await bus.client.jetstream().get_msg("s", 2)
+        assert (second.data, (second.headers or {})["n"]) == (b"0", "0")
+        assert bus.acked.in_flight == 0
+
+
+async def test_of_many_at_once_all_are_stored_or_none(nats: NatsServer) -> None:
+    async with a_stream(nats, allow_atomic=True, max_msgs=5) as bus:
+        await bus.acked.store("s.a", b"x", {"Nats-Msg-Id": "known"})
+        with pytest.raises(BusRequestError, match="duplicate"):
+            await bus.acked.store_all([*many(1), *many(1, **{"Nats-Msg-Id": "known"})])
+        with pytest.raises(LogFullError):
+            await bus.acked.store_all(many(5))
+        with pytest.raises(BusUnavailableError):
+            await bus.acked.store_all([*many(1), *many(1, "nobody.listens")])
+        with pytest.raises(EventTooLargeError):
+            await bus.acked.store_all([*many(1), ("s.a", b"", b"x" * bus.client.max_payload)])
+        assert await messages(bus) == 1
+        assert (await bus.acked.store_all(many(3))).sequence == 4
+
+
+async def test_stream_that_takes_no_batches_refuses_and_stores_nothing(nats: NatsServer) -> None:
+    async with a_stream(nats) as bus:
+        with pytest.raises(BusRequestError):
+            await bus.acked.store_all(many(3))
+        assert await messages(bus) == 0
 
 
 @pytest.mark.parametrize(

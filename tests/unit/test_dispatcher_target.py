@@ -32,9 +32,12 @@ class Around:
         self.address_book: dict[str, Any] = {}
         self.deleted_triggers: set[str] = set()
         self.tasks: list[asyncio.Task[None]] = []
+        self.capacity = Capacity(100, 100)
+        self.takes_s = 0.0
 
     async def make(self, *_args: Any, **_more: Any) -> Outcome:
         self.calls.append("attempt")
+        await asyncio.sleep(self.takes_s)
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
@@ -60,9 +63,8 @@ class Around:
         return task
 
     def target(self) -> Target:
-        whole = Capacity(100, 100)
         parking = Parking(cast("Any", self), self.start)
-        tools = Tools(*cast("Any", (None, self, self, self, DispatcherSettings(), whole, parking, self.start)))
+        tools = Tools(*cast("Any", (None, self, self, self, DispatcherSettings(), self.capacity, parking, self.start)))
         return Target(LANE, tools)
 
     def delivery(self, *, lease_s: float = 10.0) -> Delivery:
@@ -164,3 +166,62 @@ async def test_one_event_goes_straight_as_the_probe_when_the_pause_is_over() -> 
     await around.settle()
     since = around.calls[24:]
     assert (since.count("attempt"), since.count("park breaker"), since.count("done")) == (1, 2, 3)
+
+
+async def test_sink_whose_attempts_take_long_holds_few_entries_of_the_log() -> None:
+    around = Around(*[Accepted(202)] * 100)
+    target = around.target()
+    around.takes_s = 10.0
+    target._attempt_s = 0.3
+    for _ in range(8):
+        assert not target.is_backed_up
+        target.offer(around.delivery())
+    assert target.is_backed_up
+    around.capacity.lag_s = 0.05  # the machine is slow, and with it every attempt
+    assert not target.is_backed_up
+    for task in around.tasks:
+        task.cancel()
+
+
+async def test_sink_that_answers_nothing_for_a_while_is_backed_up_before_any_attempt_ends() -> None:
+    around = Around(*[Accepted(202)] * 100)
+    target = around.target()
+    around.takes_s = 10.0
+    for _ in range(8):
+        target.offer(around.delivery())
+    assert not target.is_backed_up
+    target._progress_at -= 0.3
+    assert target.is_backed_up
+    for task in around.tasks:
+        task.cancel()
+
+
+async def test_probes_that_fail_say_nothing_of_how_much_the_sink_would_take() -> None:
+    around = Around(*[NoAnswer("gone")] * 40)
+    target = around.target()
+    for _ in range(8):
+        target.offer(around.delivery())
+    await around.settle()
+    limit = target.limit.current
+    for _ in range(30):
+        target.breaker._open_until = 0.0
+        target.limit._decreased_at = 0.0
+        target.offer(around.delivery())
+        await around.settle()
+    assert around.calls.count("attempt") == 38
+    assert target.limit.current == limit
+
+
+async def test_what_is_put_aside_leaves_the_waiting_room_at_once() -> None:
+    around = Around(*[Accepted(202)] * 200)
+    target = around.target()
+    around.takes_s = 0.05
+    deliveries = [around.delivery() for _ in range(70)]
+    for delivery in deliveries:
+        target.offer(delivery)
+    assert len(target._waiting) == 6
+    for delivery in deliveries[64:]:
+        target.put_aside(delivery, "slow")
+    assert not target._waiting
+    await around.settle()
+    assert (around.calls.count("attempt"), around.calls.count("park slow"), around.calls.count("done")) == (64, 6, 70)

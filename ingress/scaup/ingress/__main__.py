@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,15 +20,15 @@ from scaup.ingress.settings import IngressSettings
 
 async def run(settings: IngressSettings, life: Life) -> None:
     """Serve until it is time to stop; then answer what is under way."""
-    front = bind(settings.listen.host, settings.listen.port)
-    async with data_plane("ingress", settings.bus, settings.service, settings.metrics_listen, life) as plane:
-        ingress = Ingress(plane.bus, plane.definitions, settings, _around(life))
-        accepting = HttpServer(ingress, front)
-        plane.watch(ingress.room.keep_asking(), "room")
-        serving = plane.watch(accepting.run(), "accepting")
-        await plane.until_stopping()
-        accepting.stop()
-        await serving
+    with closing(bind(settings.listen.host, settings.listen.port)) as front:
+        async with data_plane("ingress", settings.bus, settings.service, settings.metrics_listen, life) as plane:
+            ingress = Ingress(plane.bus, plane.definitions, settings, _around(life))
+            accepting = HttpServer(ingress, front)
+            plane.watch(ingress.room.keep_asking(), "room")
+            serving = plane.watch(accepting.run(), "accepting")
+            await plane.until_stopping()
+            accepting.stop()
+            await serving
 
 
 def _around(life: Life) -> Starlette:

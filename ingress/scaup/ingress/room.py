@@ -1,4 +1,5 @@
-"""How full the event logs are, as the ingress sees it: asked once a second where events come in, counted in between.
+"""How full the event logs are, as the ingress sees it: asked once a second where events come in, counted in between,
+and ten times a second where one is nearly full, for the dispatchers make room there.
 
 New events are refused at 90 %: the last tenth is for replies, which must not fail for what producers send.
 """
@@ -18,6 +19,7 @@ from scaup.core.model.names import BrokerUid, log_stream, trim_hint
 _REFUSE_AT: Final = 0.9
 _HINT_AT: Final = 0.8
 _ASK_EVERY_S: Final = 1.0
+_ASK_OFTEN_S: Final = 0.1
 _ENTRY_OVERHEAD: Final = 32
 
 
@@ -55,12 +57,17 @@ class Room:
 
     async def keep_asking(self) -> None:
         """Ask the bus how full the logs in use are. Never ends."""
+        asked = -_ASK_EVERY_S
+        loop = asyncio.get_running_loop()
         while True:
+            is_time = loop.time() - asked >= _ASK_EVERY_S
+            if is_time:
+                asked = loop.time()
             for uid, log in list(self._logs.items()):
-                if log.used:
+                if log.used and (is_time or log.hinted):
                     with contextlib.suppress(BusError):
                         await self._ask(uid, log)
-            await asyncio.sleep(_ASK_EVERY_S)
+            await asyncio.sleep(_ASK_OFTEN_S)
 
     async def _ask(self, uid: BrokerUid, log: _Log) -> None:
         log.used = False

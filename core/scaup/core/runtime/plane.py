@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 from scaup.core.bus.connection import Bus, connect
@@ -61,7 +61,16 @@ async def data_plane(
     role: str, bus_settings: BusSettings, service: ServiceSettings, metrics_listen: Listen, life: Life
 ) -> AsyncIterator[Plane]:
     """Everything a service of the data plane needs, from the metrics port up. Ends in the opposite order."""
-    observing = HttpServer(metrics_app(life.health), bind(metrics_listen.host, metrics_listen.port))
+    with closing(bind(metrics_listen.host, metrics_listen.port)) as sock:
+        observing = HttpServer(metrics_app(life.health), sock)
+        async with _on_ground(role, bus_settings, service, observing, life) as plane:
+            yield plane
+
+
+@asynccontextmanager
+async def _on_ground(
+    role: str, bus_settings: BusSettings, service: ServiceSettings, observing: HttpServer, life: Life
+) -> AsyncIterator[Plane]:
     async with asyncio.TaskGroup() as tasks:
         observed = tasks.create_task(observing.run(), name="observing")
         life.health.add("bus", lambda: "not connected to NATS yet")

@@ -1,0 +1,167 @@
+"""Parking: what waits for sinks is written together, and still each event has an end of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from scaup.core.bus import topology
+from scaup.core.codec import kept
+from scaup.core.codec.kept import Facts
+from scaup.core.model.names import BrokerUid, Lane, TriggerUid, parked_hint, queue_subject
+from scaup.core.runtime.definitions import Definitions
+from scaup.dispatcher import capacity
+from scaup.dispatcher.attempt import Outgoing
+from scaup.dispatcher.counts import Counts
+from scaup.dispatcher.entries import Delivery
+from scaup.dispatcher.parking import Parking
+from scaup.dispatcher.settle import Settler
+from tests.support.dataplane import World, delivery, metric, working, world
+from tests.support.natsserver import NatsServer
+from tests.support.sinks import answer, sink
+from tests.support.waiting import eventually
+
+
+@dataclass
+class Lot:
+    """A parking lot on a real bus, and what became of what was parked there."""
+
+    here: World
+    parking: Parking
+    tasks: list[asyncio.Task[None]]
+    done: list[str] = field(default_factory=list)
+    back: list[str] = field(default_factory=list)
+
+    def delivery(self, sequence: int, trigger: str = "t", data: bytes = b"{}", lease_s: float = 10.0) -> Delivery:
+        lane = Lane(BrokerUid(self.here.broker.uid), TriggerUid(trigger))
+        name = f"{trigger}-{sequence}"
+        return Delivery(
+            lane,
+            Outgoing({"ce-id": name}, data),
+            Facts(sequence, "2026-01-02T03:04:05Z"),
+            lambda _: self.done.append(name),
+            lambda _: self.back.append(name),
+            asyncio.get_running_loop().time() + lease_s,
+        )
+
+    async def park(self, *deliveries: Delivery) -> None:
+        for each in deliveries:
+            self.parking.add(each, "backed_up")
+        while waiting := [task for task in self.tasks if not task.done()]:
+            await asyncio.wait(waiting)
+
+    async def waiting(self) -> list[tuple[str, str]]:
+        """Subject and event id of what is in the queues, in order."""
+        return [(msg.subject, (msg.headers or {})["ce-id"]) for msg in await self.here.queued()]
+
+
+@asynccontextmanager
+async def lot(nats: NatsServer, quota: int = 1000) -> AsyncIterator[Lot]:
+    async with world(nats.url) as here:
+        tasks: list[asyncio.Task[None]] = []
+
+        async def run(work: Awaitable[None]) -> None:
+            await work
+
+        def start(work: Awaitable[None], _name: str) -> asyncio.Task[None]:
+            tasks.append(asyncio.create_task(run(work)))
+            return tasks[-1]
+
+        settler = Settler(here.bus, Definitions(), Counts(here.bus, quota))
+        yield Lot(here, Parking(settler, start), tasks)
+
+
+async def test_events_of_many_lanes_are_parked_each_in_its_own_with_its_facts_and_the_owners_are_told(
+    nats: NatsServer,
+) -> None:
+    async with lot(nats) as where:
+        hints: list[str] = []
+
+        async def hinted(msg: object) -> None:
+            hints.append(msg.subject)  # type: ignore[attr-defined]
+
+        await where.here.bus.subscribe("scaup.hint.>", hinted)
+        parked = [where.delivery(number, trigger) for number in range(1, 51) for trigger in ("a", "b", "c")]
+        await where.park(*parked)
+        assert where.done == [f"{each.lane.trigger}-{each.facts.sequence}" for each in parked]
+        assert await where.waiting() == [(queue_subject(each.lane), each.outgoing.headers["ce-id"]) for each in parked]
+        facts = [kept.from_headers(msg.headers or {}) for msg in await where.here.queued()]
+        assert facts == [each.facts for each in parked]
+        assert [each.parked for each in parked] == list(range(1, 151))
+        lanes = {each.lane for each in parked}
+        await eventually(lambda: set(hints) == {parked_hint(lane) for lane in lanes}, "the owners hear of it")
+        assert len(hints) < 50
+
+
+async def test_event_that_was_parked_before_is_not_parked_twice_and_the_others_are(nats: NatsServer) -> None:
+    """Its dispatcher died before the log heard of it."""
+    async with lot(nats) as where:
+        await where.park(where.delivery(2), where.delivery(4))
+        await where.park(*(where.delivery(number) for number in range(1, 6)))
+        assert sorted(where.done) == ["t-1", "t-2", "t-2", "t-3", "t-4", "t-4", "t-5"]
+        assert sorted(name for _, name in await where.waiting()) == ["t-1", "t-2", "t-3", "t-4", "t-5"]
+
+
+async def test_what_is_over_the_quota_of_one_lane_becomes_a_dead_letter_and_other_lanes_are_not_touched(
+    nats: NatsServer,
+) -> None:
+    async with lot(nats, quota=3) as where:
+        await where.park(*(where.delivery(number, trigger) for number in range(1, 6) for trigger in ("full", "other")))
+        assert len(where.done) == 10
+        assert len(await where.waiting()) == 6
+        letters = await where.here.dead_letters(4)
+        assert sorted(letter.facts.sequence for letter in letters) == [4, 4, 5, 5]
+        assert {letter.facts.reason for letter in letters} == {"the queue is full"}
+
+
+async def test_event_too_large_for_the_bus_is_dropped_and_counted_and_the_others_are_parked(nats: NatsServer) -> None:
+    async with lot(nats) as where:
+        before = metric("scaup_dropped_events_total", namespace="", broker="", reason="too_large")
+        large = where.delivery(2, data=b"x" * where.here.bus.client.max_payload)
+        await where.park(where.delivery(1), large, where.delivery(3))
+        assert sorted(where.done) == ["t-1", "t-2", "t-3"]
+        assert sorted(name for _, name in await where.waiting()) == ["t-1", "t-3"]
+        assert metric("scaup_dropped_events_total", namespace="", broker="", reason="too_large") == before + 1
+
+
+async def test_without_a_bus_everything_is_handed_back_when_its_lease_is_over(nats: NatsServer) -> None:
+    async with lot(nats) as where:
+        nats.kill()
+        await eventually(lambda: not where.here.bus.is_connected, "the loss is noticed")
+        await where.park(*(where.delivery(number, lease_s=0.6) for number in range(1, 4)))
+        assert (where.done, sorted(where.back)) == ([], ["t-1", "t-2", "t-3"])
+        await asyncio.to_thread(nats.start)
+
+
+async def test_queues_of_an_older_version_that_take_no_batches_are_written_to_one_by_one(nats: NatsServer) -> None:
+    async with lot(nats) as where:
+        config = topology.streams(where.here.broker)[1]
+        await where.here.bus.api(f"STREAM.DELETE.{config['name']}")
+        await where.here.bus.api(f"STREAM.CREATE.{config['name']}", config | {"allow_atomic": False})
+        await where.park(*(where.delivery(number) for number in range(1, 6)))
+        assert sorted(where.done) == sorted(name for _, name in await where.waiting())
+        await topology.ensure_broker(where.here.bus, where.here.broker)
+        info = await where.here.bus.api(f"STREAM.INFO.{config['name']}")
+        assert info["config"]["allow_atomic"]
+
+
+async def test_wide_fan_out_is_begun_as_it_can_be_worked_and_needs_no_queue(
+    nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capacity, "_FEWEST_DELIVERIES", 64)
+    monkeypatch.setattr(capacity, "_FEWEST_BUSY", 64)
+    async with working(nats.url, {"slow_s": 30.0}) as here, sink() as there:
+        there.script = lambda _request: answer(202, delay_s=0.3)
+        for number in range(20):
+            await here.trigger(f"t-{number}", f"{there.url}{number}", delivery=delivery(timeout_s=30))
+        ids = await here.send_many(40)
+        await eventually(lambda: len(there.requests) == 800, "all are delivered", within_s=30)
+        first = [request for request in there.requests if request.at < there.requests[0].at + 0.25]
+        assert 64 <= len(first) < 64 + 20
+        assert sorted(there.ids) == sorted(ids * 20)
+        await here.until_settled()
+        assert await here.queue_size() == 0
