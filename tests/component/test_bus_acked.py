@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from scaup.core.bus import acked
-from scaup.core.bus.acked import MOST_AT_ONCE, Stored
+from scaup.core.bus.acked import Stored
 from scaup.core.bus.client import Entry, header_lines
 from scaup.core.bus.connection import Bus, BusAccess, connect
 from scaup.core.model.errors import BusRequestError, BusUnavailableError, EventTooLargeError, LogFullError
@@ -51,36 +51,57 @@ def many(count: int, subject: str = "s.a", **headers: str) -> list[Entry]:
     return [(subject, header_lines({"n": str(number), **headers}), b"%d" % number) for number in range(count)]
 
 
-async def test_many_at_once_are_stored_in_their_order_up_to_the_sequence_told(nats: NatsServer) -> None:
-    async with a_stream(nats, allow_atomic=True) as bus:
+async def test_many_at_once_are_stored_in_their_order_and_each_has_its_sequence(nats: NatsServer) -> None:
+    async with a_stream(nats) as bus:
         await bus.acked.store("s.a", b"before")
-        found = await bus.acked.store_all(many(MOST_AT_ONCE))
-        assert (found.sequence, await messages(bus)) == (MOST_AT_ONCE + 1, MOST_AT_ONCE + 1)
+        assert await bus.acked.store_all(many(500)) == [Stored(number) for number in range(2, 502)]
         second = await bus.client.jetstream().get_msg("s", 2)
         assert (second.data, (second.headers or {})["n"]) == (b"0", "0")
         assert bus.acked.in_flight == 0
 
 
-async def test_of_many_at_once_all_are_stored_or_none(nats: NatsServer) -> None:
-    async with a_stream(nats, allow_atomic=True, max_msgs=5) as bus:
+async def test_each_of_many_at_once_has_an_outcome_of_its_own(nats: NatsServer) -> None:
+    async with a_stream(nats, max_msgs=3) as bus:
         await bus.acked.store("s.a", b"x", {"Nats-Msg-Id": "known"})
-        with pytest.raises(BusRequestError, match="duplicate"):
-            await bus.acked.store_all([*many(1), *many(1, **{"Nats-Msg-Id": "known"})])
-        with pytest.raises(LogFullError):
-            await bus.acked.store_all(many(5))
-        with pytest.raises(BusUnavailableError):
-            await bus.acked.store_all([*many(1), *many(1, "nobody.listens")])
-        with pytest.raises(EventTooLargeError):
-            await bus.acked.store_all([*many(1), ("s.a", b"", b"x" * bus.client.max_payload)])
-        assert await messages(bus) == 1
-        assert (await bus.acked.store_all(many(3))).sequence == 4
+        outcomes = await bus.acked.store_all(
+            [
+                *many(1),
+                *many(1, **{"Nats-Msg-Id": "known"}),
+                ("s.a", b"", b"x" * bus.client.max_payload),
+                *many(1, "nobody.listens"),
+                *many(2),
+            ]
+        )
+        assert outcomes[:2] == [Stored(2), Stored(1, duplicate=True)]
+        assert [type(outcome) for outcome in outcomes[2:]] == [
+            EventTooLargeError,
+            BusUnavailableError,
+            Stored,
+            LogFullError,
+        ]
+        assert bus.acked.in_flight == 0
+        assert await bus.acked.store_all([]) == []
 
 
-async def test_stream_that_takes_no_batches_refuses_and_stores_nothing(nats: NatsServer) -> None:
+async def test_many_at_once_fail_one_by_one_when_the_connection_is_lost_and_at_once_when_there_is_none(
+    nats: NatsServer,
+) -> None:
     async with a_stream(nats) as bus:
-        with pytest.raises(BusRequestError):
-            await bus.acked.store_all(many(3))
-        assert await messages(bus) == 0
+        await bus.client.subscribe("swallowed", cb=_nothing)
+        waiting = asyncio.create_task(bus.acked.store_all([*many(2, "swallowed"), *many(1)]))
+        await eventually(lambda: bus.acked.in_flight == 3, "they are sent")
+        nats.kill()
+        outcomes = await waiting
+        assert [type(outcome) for outcome in outcomes[:2]] == [BusUnavailableError] * 2
+        assert bus.acked.in_flight == 0
+        await eventually(lambda: not bus.is_connected, "the loss is noticed")
+        with pytest.raises(BusUnavailableError):
+            await bus.acked.store_all(many(2))
+        await asyncio.to_thread(nats.start)
+
+
+async def _nothing(_msg: object) -> None:
+    pass
 
 
 @pytest.mark.parametrize(

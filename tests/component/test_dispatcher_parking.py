@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from scaup.core.bus import topology
 from scaup.core.codec import kept
 from scaup.core.codec.kept import Facts
 from scaup.core.model.names import BrokerUid, Lane, TriggerUid, parked_hint, queue_subject
@@ -135,18 +134,6 @@ async def test_without_a_bus_everything_is_handed_back_when_its_lease_is_over(na
         await where.park(*(where.delivery(number, lease_s=0.6) for number in range(1, 4)))
         assert (where.done, sorted(where.back)) == ([], ["t-1", "t-2", "t-3"])
         await asyncio.to_thread(nats.start)
-
-
-async def test_queues_of_an_older_version_that_take_no_batches_are_written_to_one_by_one(nats: NatsServer) -> None:
-    async with lot(nats) as where:
-        config = topology.streams(where.here.broker)[1]
-        await where.here.bus.api(f"STREAM.DELETE.{config['name']}")
-        await where.here.bus.api(f"STREAM.CREATE.{config['name']}", config | {"allow_atomic": False})
-        await where.park(*(where.delivery(number) for number in range(1, 6)))
-        assert sorted(where.done) == sorted(name for _, name in await where.waiting())
-        await topology.ensure_broker(where.here.bus, where.here.broker)
-        info = await where.here.bus.api(f"STREAM.INFO.{config['name']}")
-        assert info["config"]["allow_atomic"]
 
 
 async def test_wide_fan_out_is_begun_as_it_can_be_worked_and_needs_no_queue(

@@ -53,6 +53,8 @@ class Around:
 
     async def park_all(self, parked: list[tuple[Delivery, str]]) -> None:
         self.calls += [f"park {reason}" for _, reason in parked]
+        for number, (delivery, _) in enumerate(parked):
+            delivery.parked = number
 
     def drop(self, _lane: Lane, reason: str, _events: int = 1) -> None:
         self.calls.append(f"drop {reason}")

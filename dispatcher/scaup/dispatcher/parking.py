@@ -12,7 +12,6 @@ from typing import Final
 
 import structlog
 
-from scaup.core.bus.acked import MOST_AT_ONCE
 from scaup.core.model.errors import BusError, EventTooLargeError
 from scaup.core.model.names import BrokerUid
 from scaup.dispatcher.entries import Delivery
@@ -20,10 +19,12 @@ from scaup.dispatcher.settle import Settler
 
 log = structlog.get_logger()
 
-_GATHER_S: Final = 0.01
+_GATHER_S: Final = 0.05
+_STEP_S: Final = 0.01
+_MANY: Final = 256
+_BATCH_BYTES: Final = 4 << 20
 _INSIST_EVERY_S: Final = 0.5
 _INSIST_S: Final = 10.0
-_BATCH_BYTES: Final = 4 << 20
 
 
 class Parking:
@@ -48,8 +49,10 @@ class Parking:
         """All that waits and all that comes meanwhile, one write after the other."""
         try:
             while waiting := self._waiting[broker]:
-                if len(waiting) < MOST_AT_ONCE:
-                    await asyncio.sleep(_GATHER_S)
+                gathering_s = 0.0
+                while len(waiting) < _MANY and gathering_s < _GATHER_S:
+                    await asyncio.sleep(_STEP_S)
+                    gathering_s += _STEP_S
                 batch = _first_of(waiting)
                 del waiting[: len(batch)]
                 await self._park(batch)
@@ -63,17 +66,16 @@ class Parking:
         for delivery, reason in batch:
             room[delivery.lane] -= 1
             (together if room[delivery.lane] >= 0 else alone).append((delivery, reason))
-        if len(together) > 1:
+        if together:
             try:
                 await self._settler.park_all(together)
-            except (BusError, EventTooLargeError) as error:
+            except BusError as error:
                 log.debug("parking.one_by_one", events=len(together), error=str(error))
-                alone += together
-            else:
-                for delivery, _ in together:
+            for delivery, reason in together:
+                if delivery.parked is None:
+                    alone.append((delivery, reason))
+                else:
                     delivery.done()
-        else:
-            alone += together
         await asyncio.gather(*(self._park_alone(delivery, reason) for delivery, reason in alone))
 
     async def _park_alone(self, delivery: Delivery, reason: str) -> None:
@@ -103,9 +105,9 @@ async def insist(settler: Settler, delivery: Delivery, store: Callable[[], Await
 
 
 def _first_of(waiting: list[tuple[Delivery, str]]) -> list[tuple[Delivery, str]]:
-    """As many as fit into one write."""
+    """As many as go into one write, which holds a copy of each."""
     size = count = 0
-    for delivery, _ in waiting[:MOST_AT_ONCE]:
+    for delivery, _ in waiting[:_MANY]:
         size += delivery.outgoing.size
         if size > _BATCH_BYTES and count:
             break

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Final
 
 import structlog
 
+from scaup.core.bus.acked import Stored
 from scaup.core.bus.client import Entry, header_lines
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.kv import NO_MESSAGE
@@ -75,9 +78,9 @@ class Settler:
         return self._counts.room(lane)
 
     async def park_all(self, parked: list[tuple[Delivery, str]]) -> None:
-        """Untried events of one Broker's log into the queues of their lanes, with reasons: all are stored, or none.
+        """Untried events of one Broker's log into the queues of their lanes, with reasons, in one write.
 
-        Raises EventTooLargeError too, where one of them is.
+        Sets ``parked`` of those that are stored; ``park`` says why the others are not.
         """
         entries: list[Entry] = []
         last: tuple[Outgoing, Facts] | None = None
@@ -90,21 +93,20 @@ class Settler:
             msg_id = names.parking_id(delivery.lane, facts.sequence, facts.attempts)
             own = header_lines({"Nats-Msg-Id": msg_id})
             entries.append((names.queue_subject(delivery.lane), lines + own, outgoing.data))
-        lanes = Counter(delivery.lane for delivery, _ in parked)
-        for lane, number in lanes.items():
-            self._counts.add(lane, number)
+            self._counts.add(delivery.lane, 1)
+        results: Sequence[object] = ()
         try:
-            stored_last = await self._bus.acked.store_all(entries)
-        except BaseException:
-            for lane, number in lanes.items():
-                self._counts.add(lane, -number)
-            raise
-        first = stored_last.sequence - len(parked) + 1
-        for number, (delivery, _) in enumerate(parked, first):
-            delivery.parked = number
-        for (lane, reason), number in Counter((delivery.lane, reason) for delivery, reason in parked).items():
+            results = await self._bus.acked.store_all(entries)
+        finally:
+            for (delivery, _), result in zip_longest(parked, results):
+                if isinstance(result, Stored):
+                    delivery.parked = result.sequence
+                else:
+                    self._counts.add(delivery.lane, -1)
+        stored = Counter((delivery.lane, reason) for delivery, reason in parked if delivery.parked is not None)
+        for (lane, reason), number in stored.items():
             self._trigger_counter(lane, reason, number)
-        for lane in lanes:
+        for lane in {lane for lane, _ in stored}:
             await self._bus.publish(names.parked_hint(lane))
 
     async def unpark(self, delivery: Delivery) -> None:

@@ -7,7 +7,7 @@ refuses; here one subscription takes all acknowledgements and one sweep looks af
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,12 +15,10 @@ import nats.errors
 import orjson
 from nats.aio.msg import Msg
 
-from scaup.core.bus.client import Entry, QuickClient
-from scaup.core.model.errors import BusRequestError, BusUnavailableError, EventTooLargeError, LogFullError
+from scaup.core.bus.client import Entry, QuickClient, size_of
+from scaup.core.model.errors import BusError, BusRequestError, BusUnavailableError, EventTooLargeError, LogFullError
 
 ACK_TIMEOUT_S: Final = 5.0
-MOST_AT_ONCE: Final = 1000
-"""Entries in an atomic batch: the server's own default limit."""
 _SWEEP_S: Final = 0.5
 
 # JetStream's numbers for "no room" of the account or the server; a stream's own limits all have 10077 and a text.
@@ -66,40 +64,70 @@ class AckedPublisher:
         BusRequestError (refused otherwise), and BusUnavailableError: no connection, or no answer within 5 s, in
         which case the message may be stored all the same.
         """
-        return await self._acknowledged(lambda reply: self._client.send(subject, reply, data, headers))
-
-    async def store_all(self, entries: Sequence[Entry]) -> Stored:
-        """Publish up to MOST_AT_ONCE entries of one stream, which stores all of them in order or none.
-
-        Gives back the last one's sequence. The stream must have ``allow_atomic``. Raises as ``store`` does, and also
-        BusRequestError where an entry has a ``Nats-Msg-Id`` that is stored already: then each has to be stored alone.
-        """
-        batch = self._client.new_inbox()
-        return await self._acknowledged(lambda reply: self._client.send_batch(batch, reply, entries))
-
-    async def _acknowledged(self, send: Callable[[str], Awaitable[None]]) -> Stored:
-        """Send with a reply subject of our own and wait for what comes back there."""
         client = self._client
-        if not client.is_connected:
+        self._check_connected()
+        token, future = self._expect()
+        try:
+            await client.send(subject, self._prefix + token, data, headers)
+            return _read(await future)
+        except nats.errors.Error as error:
+            raise self._in_words(error) from error
+        finally:
+            self._waiting.pop(token, None)
+
+    async def store_all(self, entries: Sequence[Entry]) -> list[Stored | BusError | EventTooLargeError]:
+        """Publish many entries in one write, and wait for all; what became of each, as ``store`` returns or raises.
+
+        Raises BusUnavailableError where there is no connection: then nothing was sent.
+        """
+        self._check_connected()
+        results: list[Stored | BusError | EventTooLargeError | None] = [None] * len(entries)
+        sent: list[tuple[int, str, asyncio.Future[bytes]]] = []
+        for place, entry in enumerate(entries):
+            if size_of(entry) > self._client.max_payload:
+                results[place] = self._too_large()
+            else:
+                sent.append((place, *self._expect()))
+        try:
+            await self._client.send_entries([(entries[place], self._prefix + token) for place, token, _ in sent])
+            for place, _, future in sent:
+                try:
+                    results[place] = _read(await future)
+                except BusError as error:
+                    results[place] = error
+        except nats.errors.Error as error:
+            raise self._in_words(error) from error
+        finally:
+            for _, token, future in sent:
+                del self._waiting[token]
+                if future.done() and not future.cancelled():
+                    future.exception()  # it may be that nobody came to read it
+        return [result for result in results if result is not None]
+
+    def _check_connected(self) -> None:
+        if not self._client.is_connected:
             msg = "no connection to NATS"
             raise BusUnavailableError(msg)
+
+    def _expect(self) -> tuple[str, asyncio.Future[bytes]]:
+        """The token of an acknowledgement that is to come, and where it will be."""
         self._next += 1
         token = str(self._next)
         future: asyncio.Future[bytes] = self._loop.create_future()
         self._waiting[token] = (future, self._loop.time() + ACK_TIMEOUT_S)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
-        try:
-            await send(self._prefix + token)
-            return _read(await future)
-        except nats.errors.MaxPayloadError as error:
-            msg = f"the event is larger than the bus takes ({client.max_payload} bytes, attributes included)"
-            raise EventTooLargeError(msg, hint="send less, or a reference to the data (extension dataref)") from error
-        except nats.errors.Error as error:
-            msg = f"NATS did not take the message: {error}"
-            raise BusUnavailableError(msg) from error
-        finally:
-            self._waiting.pop(token, None)
+        return token, future
+
+    def _too_large(self) -> EventTooLargeError:
+        msg = f"the event is larger than the bus takes ({self._client.max_payload} bytes, attributes included)"
+        return EventTooLargeError(msg, hint="send less, or a reference to the data (extension dataref)")
+
+    def _in_words(self, error: nats.errors.Error) -> BusUnavailableError | EventTooLargeError:
+        if isinstance(error, nats.errors.MaxPayloadError):
+            return self._too_large()
+        msg = f"NATS did not take the message: {error}"
+        return BusUnavailableError(msg)
 
     def connection_lost(self) -> None:
         """Every publish under way fails at once: its acknowledgement cannot come any more."""

@@ -18,6 +18,11 @@ Entry = tuple[str, bytes, bytes]
 """What is stored in a stream: the subject, the header lines as they are sent (``header_lines``), the data."""
 
 
+def size_of(entry: Entry) -> int:
+    """Bytes of an entry, as the server's ``max_payload`` counts them."""
+    return len(_VERSION) + len(entry[1]) + 2 + len(entry[2])
+
+
 def header_lines(headers: dict[str, str]) -> bytes:
     """Headers as they are sent. They are ours: checked where they are made, one line each."""
     return "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode()
@@ -58,22 +63,13 @@ class QuickClient(Client):
                 raise nats.errors.MaxPayloadError
             await self._put(b"".join((f"PUB {subject} {reply} {len(data)}\r\n".encode(), data, b"\r\n")))
 
-    async def send_batch(self, batch: str, reply: str, entries: Sequence[Entry]) -> None:
-        """Publish entries that JetStream stores all or none (an atomic batch); the last one has the reply.
-
-        Raises MaxPayloadError, before anything is sent, where one is over the server's limit.
-        """
+    async def send_entries(self, entries: Sequence[tuple[Entry, str]]) -> None:
+        """Publish many entries, each with its reply subject, in one write. Who calls has looked at their sizes."""
         parts: list[bytes] = []
-        last = len(entries)
-        for number, (subject, lines, data) in enumerate(entries, 1):
-            commit = "Nats-Batch-Commit: 1\r\n" if number == last else ""
-            batched = f"Nats-Batch-Id: {batch}\r\nNats-Batch-Sequence: {number}\r\n{commit}\r\n".encode()
-            head = len(_VERSION) + len(lines) + len(batched)
-            if head + len(data) > self.max_payload:
-                raise nats.errors.MaxPayloadError
-            answer = f" {reply}" if number == last else ""
-            line = f"HPUB {subject}{answer} {head} {head + len(data)}\r\n{_VERSION}".encode()
-            parts += (line, lines, batched, data, b"\r\n")
+        for (subject, lines, data), reply in entries:
+            head = len(_VERSION) + len(lines) + 2
+            line = f"HPUB {subject} {reply} {head} {head + len(data)}\r\n{_VERSION}".encode()
+            parts += (line, lines, b"\r\n", data, b"\r\n")
         await self._put(b"".join(parts))
 
     async def send_many(self, posts: list[tuple[str, bytes]]) -> None:

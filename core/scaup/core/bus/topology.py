@@ -77,7 +77,6 @@ def streams(broker: BrokerDefinition) -> list[dict[str, Any]]:
             "max_msgs_per_subject": -1,
             "allow_msg_schedules": True,
             "allow_rollup_hdrs": True,
-            "allow_atomic": True,
         },
         common
         | {
