@@ -105,6 +105,17 @@ async def test_event_that_was_parked_before_is_not_parked_twice_and_the_others_a
         assert sorted(name for _, name in await where.waiting()) == ["t-1", "t-2", "t-3", "t-4", "t-5"]
 
 
+async def test_reply_is_parked_for_every_lane_although_it_is_in_the_log_under_an_id_of_its_own(
+    nats: NatsServer,
+) -> None:
+    async with lot(nats) as where:
+        parked = [where.delivery(7, trigger) for trigger in ("a", "b", "c")]
+        for each in parked:
+            each.outgoing.headers["Nats-Msg-Id"] = "reply:6:a"
+        await where.park(*parked)
+        assert sorted(name for _, name in await where.waiting()) == ["a-7", "b-7", "c-7"]
+
+
 async def test_what_is_over_the_quota_of_one_lane_becomes_a_dead_letter_and_other_lanes_are_not_touched(
     nats: NatsServer,
 ) -> None:

@@ -89,7 +89,9 @@ class Settler:
             outgoing, facts = delivery.outgoing, delivery.facts
             if last is None or last[0] is not outgoing or last[1] is not facts:  # the lanes of one event come together
                 last = outgoing, facts
-                lines = header_lines({**outgoing.headers, **kept.to_headers(facts)})
+                headers = {**outgoing.headers, **kept.to_headers(facts)}
+                headers.pop("Nats-Msg-Id", None)  # a reply's own: of two the server takes the first
+                lines = header_lines(headers)
             msg_id = names.parking_id(delivery.lane, facts.sequence, facts.attempts)
             own = header_lines({"Nats-Msg-Id": msg_id})
             entries.append((names.queue_subject(delivery.lane), lines + own, outgoing.data))
