@@ -69,6 +69,8 @@ class LogEntry:
     outgoing: Outgoing
     accepted_ns: int
     arrived_at: float
+    delivered: int = 1
+    """How often JetStream has given it to a dispatcher, this time included."""
     remaining: int = 0
     is_abandoned: bool = False
     deliveries: list[Delivery] = field(default_factory=list)
