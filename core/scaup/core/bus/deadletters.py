@@ -56,7 +56,9 @@ async def read(bus: Bus, broker: BrokerUid, limit: int = 1000) -> list[DeadLette
     end = last
     while end >= first and len(found) < limit:  # backwards, so that gaps do not cost any of the newest
         start = max(first, end - _AT_ONCE + 1)
-        entries = await asyncio.gather(*(stream_entries.get(bus, stream, sequence) for sequence in range(start, end + 1)))
+        entries = await asyncio.gather(
+            *(stream_entries.get(bus, stream, sequence) for sequence in range(start, end + 1))
+        )
         found = [_dead_letter(broker, entry) for entry in entries if entry is not None] + found
         end = start - 1
     return found[-limit:]
