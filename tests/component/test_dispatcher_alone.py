@@ -15,6 +15,7 @@ import pytest
 from scaup.core.bus.connection import Msg
 from scaup.core.bus.deadletters import DeadLetter
 from scaup.core.model import names
+from tests.support import rawhttp
 from tests.support.dataplane import World, delivery, metric, world
 from tests.support.events import BROKER
 from tests.support.natsserver import NatsServer
@@ -149,7 +150,11 @@ async def held_twice(here: World, count: int) -> None:
 
         end = await here.bus.subscribe(inbox, receive)
         await here.bus.publish(subject, b'{"batch":%d,"expires":5000000000}' % count, inbox)
-        await eventually(lambda held=held: len(held) == count, f"{count} entries come, time {number + 1}", within_s=5)
+
+        def all_came(held: list[str] = held) -> bool:
+            return len(held) == count
+
+        await eventually(all_came, f"{count} entries come, time {number + 1}", within_s=5)
         await end()
         for reply in held:
             await here.bus.publish(reply, b"-NAK")
@@ -187,7 +192,10 @@ async def test_an_event_that_ends_dispatchers_is_set_aside_and_all_others_are_de
             assert letter.facts.sequence == 21
             await here.until_settled(within_s=20)
             deaths = dispatcher.deaths
-            assert deaths == 2
+            assert deaths <= 2
+            assert dispatcher.running is not None
+            seen = await rawhttp.send(dispatcher.running.metrics_port, "GET", "/metrics")
+            assert b'scaup_set_aside_events_total{broker="one",namespace="default"} 1.0' in seen.body
             ids += await here.send_many(20)
             await here.until_settled()
             assert set(there.ids) == set(ids)
@@ -242,9 +250,26 @@ async def test_an_event_that_no_filter_survives_is_set_aside(nats: NatsServer, t
             assert len(await here.dead_letters()) == 1
 
 
+async def test_the_one_among_many_suspects_that_is_to_blame_is_found(nats: NatsServer, tmp_path: Path) -> None:
+    async with world(nats.url) as here, sink() as there:
+        await here.trigger("t", there.url)
+        await here.trigger("other", there.url, attributes={"type": "other"})
+        await here.filter()
+        ids = await here.send_many(25)
+        await here.send(type=POISON)
+        ids += await here.send_many(24)
+        await held_twice(here, 50)
+        async with supervised("dispatcher", tmp_path, nats.url, _DIES_AT_AN_ATTEMPT) as dispatcher:
+            [letter] = await until_kept(here)
+            await here.until_settled(within_s=20)
+            assert (letter.facts.sequence, letter.trigger) == (26, "t")
+            assert set(there.ids) == set(ids)
+            assert dispatcher.deaths == 0
+
+
 async def test_suspects_that_do_no_harm_are_delivered_once(nats: NatsServer) -> None:
     before = metric("scaup_set_aside_events_total", namespace="default", broker="one")
-    async with world(nats.url) as here, sink() as there, sink(answer(500)) as broken:
+    async with world(nats.url) as here, sink() as there, sink(answer(400)) as broken:
         await here.trigger("t", there.url)
         await here.trigger("broken", broken.url, delivery=delivery(retry=0))
         await here.filter()
@@ -255,7 +280,7 @@ async def test_suspects_that_do_no_harm_are_delivered_once(nats: NatsServer) -> 
         await here.until_settled(within_s=30)
         assert sorted(there.ids) == sorted(ids)
         letters = await here.dead_letters(len(ids), within_s=20)
-        assert {letter.facts.status for letter in letters} == {500}  # refused by the sink, as ever
+        assert {letter.facts.status for letter in letters} == {400}  # refused by the sink, as ever
         assert metric("scaup_set_aside_events_total", namespace="default", broker="one") == before
 
 
@@ -269,7 +294,11 @@ async def test_dispatchers_that_are_killed_again_and_again_set_nothing_aside(nat
             tried: list[int] = []
             for _ in range(10):
                 seen = len(there.requests)
-                await eventually(lambda seen=seen: len(there.requests) > seen, "they are tried", within_s=30)
+
+                def more_came(seen: int = seen) -> bool:
+                    return len(there.requests) > seen
+
+                await eventually(more_came, "they are tried", within_s=30)
                 assert dispatcher.running is not None
                 tried += children(dispatcher.running.process.pid)
                 await dispatcher.kill()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaup.dispatcher.suspicion import Place, Suspicion, halves, how_it_died
+from scaup.dispatcher.suspicion import NOTHING_SAID, Place, Suspicion, halves, how_it_died
 
 HERE = Place("scaup-log-b", 7, 1_700_000_000_000_000_000)
 
@@ -54,7 +54,8 @@ def test_halves_are_the_whole_and_get_smaller(group: list[int]) -> None:
 @pytest.mark.parametrize(
     ("status", "how"),
     [
-        (0, ""),
+        (NOTHING_SAID, ""),
+        (0, "exit status 0"),
         (-15, ""),
         (-2, ""),
         (-1, ""),

@@ -2,7 +2,7 @@
 
 They come on standard input, a group a line; what becomes of each goes to standard output, a fact a line, written
 before the next step is taken: this process expects to die. It pulls nothing, acknowledges nothing, owns no queue, is
-no replica; the end of its input, a loss of the bus or a signal ends it at once, with 0: that says nothing of an event.
+no replica. The end of its input, a loss of the bus or a signal ends it at once, with a status that says nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from scaup.dispatcher.entries import LogEntry
 from scaup.dispatcher.queues import delivery_of
 from scaup.dispatcher.settings import DispatcherSettings
 from scaup.dispatcher.settle import Settler
-from scaup.dispatcher.suspicion import Place
+from scaup.dispatcher.suspicion import NOTHING_SAID, Place
 from scaup.dispatcher.target import Target, Tools
 from scaup.dispatcher.worker import BrokerWorker
 
@@ -169,7 +169,7 @@ def _telling() -> Tell:
 
 def _leave(_is_connected: bool = False) -> NoReturn:
     """End at once: nothing that was found so far would say anything about an event."""
-    os._exit(0)
+    os._exit(NOTHING_SAID)
 
 
 def _listen(groups: asyncio.Queue[bytes]) -> None:
@@ -203,6 +203,8 @@ async def run(settings: DispatcherSettings, life: Life) -> None:
         try:
             await alone.run(groups)
         except* BusError:
+            _leave()
+        except* asyncio.CancelledError:
             _leave()
         if alone.background.tasks:
             await asyncio.wait(alone.background.tasks, timeout=settings.service.drain_s * 0.6)

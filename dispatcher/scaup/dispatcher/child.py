@@ -16,9 +16,12 @@ from enum import Enum
 from typing import Any, Final
 
 import orjson
+import structlog
 
 from scaup.core.runtime.lifecycle import ORPHAN_PID_FILE, PARENT_FD
 from scaup.dispatcher.suspicion import how_it_died
+
+log = structlog.get_logger()
 
 _START_S: Final = 20.0
 _END_S: Final = 6.0
@@ -60,14 +63,18 @@ class Child:
     @classmethod
     async def start(cls, environ: dict[str, str]) -> Child | None:
         """A process that is connected and knows the definitions; None where it cannot come to that."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "scaup.dispatcher.alone"),
-            stdin=PIPE,
-            stdout=PIPE,
-            env=environ,
-            limit=_LONGEST_LINE,
-            start_new_session=True,  # what a terminal or a supervisor sends to the whole group says nothing
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "scaup.dispatcher.alone"),
+                stdin=PIPE,
+                stdout=PIPE,
+                env=environ,
+                limit=_LONGEST_LINE,
+                start_new_session=True,  # what a terminal sends to the whole group is meant for the parent
+            )
+        except OSError as error:  # no more processes, no memory: not now, then
+            log.warning("child.not_started", error=str(error))
+            return None
         if process.stdin is None or process.stdout is None:
             msg = "a process was started with pipes and has none"
             raise RuntimeError(msg)

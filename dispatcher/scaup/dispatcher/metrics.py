@@ -39,3 +39,6 @@ SET_ASIDE = Counter(
     "Events that ended, twice in a row, the process that worked nothing else: kept as dead letters.",
     ["namespace", "broker"],
 )
+SUSPECTS = Gauge(
+    "scaup_suspects", "Entries that may have ended dispatchers and wait to be tried in a process of their own."
+)

@@ -15,8 +15,10 @@ T = TypeVar("T")
 SUSPECT_FROM: Final = 2
 """Unexplained deliveries before this one. One is an everyday restart."""
 _REMEMBERED: Final = 50_000
-_OWN_ENDS: Final = frozenset({0, -1, -2, -15})
-"""Exit statuses that say nothing about an event: an orderly end, and SIGHUP, SIGINT and SIGTERM from somebody."""
+NOTHING_SAID: Final = 86
+"""Exit status of a trial that was given up: its bus, or its parent, is gone, or somebody told it to end."""
+_ORDERED: Final = frozenset({NOTHING_SAID, -1, -2, -15})
+"""Exit statuses that say nothing about an event: that one, and SIGHUP, SIGINT and SIGTERM before they are heeded."""
 
 
 class Place(NamedTuple):
@@ -56,6 +58,6 @@ def halves(group: Sequence[T]) -> list[Sequence[T]]:
 
 def how_it_died(status: int) -> str:
     """What a process's exit status says of a death that nobody ordered, in words; nothing where somebody did."""
-    if status in _OWN_ENDS:
+    if status in _ORDERED:
         return ""
     return f"signal {-status}" if status < 0 else f"exit status {status}"

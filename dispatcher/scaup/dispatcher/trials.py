@@ -78,6 +78,10 @@ class Trials:
         self._child: Child | None = None
         self._is_over = False
 
+    def claims(self, place: Place, delivered: int) -> bool:
+        """Whether an entry that arrives is to be given to ``take``."""
+        return place in self._held or self.suspicion.falls_on(place, delivered)
+
     def take(self, suspect: Suspect) -> None:
         """Hold a suspect until it is tried. There is a bound: more are handed back, to come again."""
         known = self._held.get(suspect.place)
@@ -86,6 +90,7 @@ class Trials:
             return
         self._held[suspect.place] = suspect
         self._bytes += suspect.outgoing.size
+        metrics.SUSPECTS.inc()
         if self._is_over:
             self._hand_back(suspect, 0.0)
         elif len(self._held) > _MAX_HELD or self._bytes > max(_MAX_BYTES, suspect.outgoing.size):
@@ -267,6 +272,7 @@ class Trials:
     def _let_go(self, suspect: Suspect) -> None:
         if self._held.pop(suspect.place, None) is not None:
             self._bytes -= suspect.outgoing.size
+            metrics.SUSPECTS.dec()
 
     async def _end_child(self) -> None:
         child, self._child = self._child, None

@@ -134,7 +134,7 @@ class BrokerWorker:
         outgoing = Outgoing(msg.headers or {}, msg.data)
         now = asyncio.get_running_loop().time()
         entry = LogEntry(sequence, msg.reply, outgoing, metadata.stored_ns, now, metadata.delivered)
-        if self._trials is not None and self._trials.suspicion.falls_on(self._place(entry), entry.delivered):
+        if self._trials is not None and self._trials.claims(self._place(entry), entry.delivered):
             self._trials.take(self._suspect(entry))
         else:
             self.take_in(entry)
