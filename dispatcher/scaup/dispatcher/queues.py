@@ -126,7 +126,7 @@ class LaneQueue:
         headers = msg.headers or {}
         metadata = Metadata.parse(msg.reply)
         place = Place(self._stream, metadata.sequence, metadata.stored_ns)
-        if self._trials.claims(place, metadata.delivered):
+        if metadata.delivered > 1 and self._trials.claims(place, metadata.delivered):
             outgoing = Outgoing(headers, msg.data)
             suspect = Suspect(
                 self.lane.broker, place, msg.reply, metadata.delivered, outgoing, self._puller.wake, self.lane

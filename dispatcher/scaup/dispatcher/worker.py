@@ -81,9 +81,10 @@ class BrokerWorker:
         self._remembered: OrderedDict[tuple[int, int], set[TriggerUid] | None] = OrderedDict()
         self._is_starved = False
         self._sends_data = False
+        self._stream = names.log_stream(broker)
         self._puller = Puller(
             tools.bus,
-            (names.log_stream(broker), names.DISPATCH_CONSUMER),
+            (self._stream, names.DISPATCH_CONSUMER),
             room=self._room,
             received=self._receive,
             batch=BATCH,
@@ -134,7 +135,11 @@ class BrokerWorker:
         outgoing = Outgoing(msg.headers or {}, msg.data)
         now = asyncio.get_running_loop().time()
         entry = LogEntry(sequence, msg.reply, outgoing, metadata.stored_ns, now, metadata.delivered)
-        if self._trials is not None and self._trials.claims(self._place(entry), entry.delivered):
+        if (
+            self._trials is not None
+            and entry.delivered > 1
+            and self._trials.claims(self._place(entry), entry.delivered)
+        ):
             self._trials.take(self._suspect(entry))
         else:
             self.take_in(entry)
@@ -200,7 +205,7 @@ class BrokerWorker:
                 self._trials.take(self._suspect(entry, is_unanswered=True))
 
     def _place(self, entry: LogEntry) -> Place:
-        return Place(names.log_stream(self.broker), entry.sequence, entry.accepted_ns)
+        return Place(self._stream, entry.sequence, entry.accepted_ns)
 
     def _suspect(self, entry: LogEntry, *, is_unanswered: bool = False) -> Suspect:
         """An entry for the trials. Nothing of it may be decoded here."""
