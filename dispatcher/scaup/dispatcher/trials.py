@@ -135,16 +135,22 @@ class Trials:
                 await self._try(group)
 
     def _next_group(self) -> list[Suspect]:
-        """The oldest suspects of one Broker: few enough for one question, and for one deadline."""
-        broker = next(iter(self._held.values())).broker
+        """The oldest suspects of one log, else of one queue: few enough for one question, and for one deadline.
+
+        Logs go first and lanes take turns, for an attempt from a queue may take as long as its sink likes.
+        """
+        held = list(self._held.values())
+        first = next((suspect for suspect in held if suspect.lane is None), held[0])
         group: list[Suspect] = []
         size = 0
-        for suspect in self._held.values():
+        for suspect in held:
+            if (suspect.broker, suspect.lane) != (first.broker, first.lane):
+                continue
             size += suspect.outgoing.size
-            if len(group) == _GROUP or (group and size > _GROUP_BYTES):
-                break
-            if suspect.broker == broker:
+            if len(group) < _GROUP and (not group or size <= _GROUP_BYTES):
                 group.append(suspect)
+            elif suspect.lane is not None:
+                self._held[suspect.place] = self._held.pop(suspect.place)  # behind the other lanes
         return group
 
     async def _try(self, group: list[Suspect]) -> None:
