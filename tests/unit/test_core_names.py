@@ -97,3 +97,11 @@ def test_replicas_of_any_name_have_keys_of_their_own(one: str, other: str) -> No
     assert KV_KEY.fullmatch(first)
     assert first.partition(".")[0] == "filter"
     assert first.count(".") == 1
+
+
+def test_a_dead_letter_without_a_trigger_has_a_subject_and_an_id_that_no_trigger_has() -> None:
+    subject = names.dead_subject(BrokerUid("b"), None)
+    assert names.trigger_of_dead_subject(subject) is None
+    with pytest.raises(ValueError, match="cannot be a uid"):
+        names.checked_uid(subject.rpartition(".")[2])
+    assert names.kept_id(None, 7) != names.kept_id(TriggerUid("u"), 7)

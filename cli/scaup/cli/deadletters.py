@@ -55,7 +55,8 @@ async def find(access: ApiAccess, nats: NatsAccess, wanted: Wanted) -> list[tupl
     async with open_bus(nats) as bus:
         for item in brokers:
             for letter in await read(bus, BrokerUid(item["metadata"]["uid"]), wanted.limit):
-                trigger = names.get(letter.trigger or "") or letter.trigger_name.rpartition("/")[2] or "?"
+                known = names.get(letter.trigger or "") or letter.trigger_name.rpartition("/")[2]
+                trigger = known or ("?" if letter.trigger else "-")  # "-": set aside before anybody was asked
                 if wanted.trigger in {None, trigger}:
                     listed.append((item["metadata"]["name"], trigger, letter))
     return listed

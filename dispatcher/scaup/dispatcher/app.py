@@ -6,9 +6,8 @@ Brokers, Triggers and dispatchers come and go; this keeps the right workers runn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -20,7 +19,9 @@ from scaup.core.model.names import BrokerUid, Lane, TriggerUid
 from scaup.core.runtime.plane import Plane
 from scaup.core.runtime.replicas import Roster, owner
 from scaup.dispatcher.attempt import Attempts
+from scaup.dispatcher.background import Background
 from scaup.dispatcher.capacity import Capacity
+from scaup.dispatcher.child import environ_of
 from scaup.dispatcher.counts import Counts
 from scaup.dispatcher.keeper import Keeper, every
 from scaup.dispatcher.parking import Parking
@@ -28,6 +29,7 @@ from scaup.dispatcher.queues import LaneQueue
 from scaup.dispatcher.settings import DispatcherSettings
 from scaup.dispatcher.settle import Settler
 from scaup.dispatcher.target import Target, Tools
+from scaup.dispatcher.trials import Trials
 from scaup.dispatcher.worker import BrokerWorker
 
 log = structlog.get_logger()
@@ -41,7 +43,8 @@ class Dispatcher:
 
     def __init__(self, plane: Plane, attempts: Attempts, settings: DispatcherSettings) -> None:
         self._plane = plane
-        self._running: set[asyncio.Task[None]] = set()
+        self._background = Background()
+        self.start = self._background.start
         self._counts = Counts(plane.bus, settings.queue_quota)
         settler = Settler(plane.bus, plane.definitions, self._counts)
         self._settler = settler
@@ -56,6 +59,7 @@ class Dispatcher:
             Parking(settler, self.start),
             self.start,
         )
+        self._trials = Trials(plane.bus, plane.definitions, settler, environ_of(settings))
         self._keeper = Keeper(plane.bus, plane.definitions, self._counts)
         self._targets: dict[Lane, Target] = {}
         self._workers: dict[BrokerUid, tuple[BrokerWorker, asyncio.Task[None]]] = {}
@@ -64,18 +68,6 @@ class Dispatcher:
         self._me = names.replica_key("dispatcher", plane.replica)
         self._round = asyncio.Event()
         self._unknown_since: dict[TriggerUid, float] = {}
-
-    def start(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
-        """Run a piece of work beside the story. Its errors are its own: it has to settle them itself."""
-        task = asyncio.get_running_loop().create_task(_coroutine(work), name=name)
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("dispatcher.task_failed", task=task.get_name(), error=repr(error))
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -90,6 +82,7 @@ class Dispatcher:
                 tasks.create_task(self._roster.follow(self._plane.bus, self._round.set), name="roster")
                 tasks.create_task(self._rounds(), name="rounds")
                 tasks.create_task(self._capacity.watch(), name="capacity")
+                tasks.create_task(self._trials.run(), name="trials")
         finally:
             await end_parked()
             await end_trim()
@@ -107,9 +100,7 @@ class Dispatcher:
             await asyncio.sleep(0.02)
         for worker, _ in self._workers.values():
             worker.hand_back()
-        for task in list(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._background.end()
 
     @property
     def _is_busy(self) -> bool:
@@ -154,7 +145,7 @@ class Dispatcher:
                 del self._targets[lane]
         for uid in brokers:
             if uid not in self._workers:
-                worker = BrokerWorker(uid, self._tools, self._targets)
+                worker = BrokerWorker(uid, self._tools, self._targets, self._trials)
                 self._workers[uid] = (worker, self.start(worker.run(), f"worker-{uid}"))
 
     async def _on_parked(self, msg: Msg) -> None:
@@ -174,7 +165,7 @@ class Dispatcher:
         target = self._targets.get(lane)
         if target is None:
             target = self._targets[lane] = Target(lane, self._tools)
-        queue = LaneQueue(lane, target, self._tools)
+        queue = LaneQueue(lane, target, self._tools, self._trials)
         self._queues[lane] = (queue, self.start(queue.run(), "queue"))
 
     async def _rounds(self) -> None:
@@ -220,7 +211,7 @@ class Dispatcher:
         removed = await self._keeper.remove_lane(lane)
         if removed:
             self._settler.drop(lane, "trigger_deleted", removed)
-        await LaneQueue(lane, Target(lane, self._tools), self._tools).remove()
+        await LaneQueue(lane, Target(lane, self._tools), self._tools, self._trials).remove()
 
     async def _release_lanes(self) -> None:
         """Stop working lanes that are empty, or somebody else's now."""
@@ -233,13 +224,3 @@ class Dispatcher:
             if is_ours and not task.done():
                 with suppress(BusError):
                     await queue.remove()
-
-
-def _coroutine(work: Awaitable[None]) -> Coroutine[Any, Any, None]:
-    if isinstance(work, Coroutine):
-        return work
-
-    async def wait() -> None:
-        await work
-
-    return wait()

@@ -22,6 +22,8 @@ log = structlog.get_logger()
 _TIMEOUT_S: Final = 2.0
 _PAUSE_S: Final = 0.1
 _BEHIND_S: Final = 1.0
+_RESTART_S: Final = 5.0
+"""A filter that ended is here again in this time, where somebody starts it again."""
 
 
 async def who_wants(
@@ -70,3 +72,49 @@ async def _caught_up(definitions: Definitions, answer: MatchAnswer) -> bool:
             return False
         await asyncio.sleep(0.005)
     return True
+
+
+async def filters_answer(bus: Bus, definitions: Definitions, broker: BrokerUid, patience_s: float) -> bool:
+    """Whether filters answer a question about no events; asked again for ``patience_s``, for one may just start."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + patience_s
+    question = Question([], definitions.revision, definitions.created).to_bytes()
+    while True:
+        try:
+            await bus.request(names.match_subject(broker), question, timeout=_TIMEOUT_S)
+        except BusUnavailableError:
+            if loop.time() > until:
+                return False
+            await asyncio.sleep(_PAUSE_S)
+        else:
+            return True
+
+
+async def ends_filters(
+    bus: Bus, definitions: Definitions, broker: BrokerUid, events: list[dict[str, str]], data: list[bytes], rounds: int
+) -> bool:
+    """Whether a question about these events stays unanswered ``rounds`` times, filters answering before and after each.
+
+    That nobody was there to be asked says nothing, and ends it; so does any answer, whatever it says.
+    """
+    loop = asyncio.get_running_loop()
+    subject = names.match_subject(broker)
+    for _ in range(rounds):
+        if not await filters_answer(bus, definitions, broker, _RESTART_S):
+            return False
+        epoch, asked_at = bus.epoch, loop.time()
+        try:
+            question = Question(events, definitions.revision, definitions.created)
+            answer = MatchAnswer.from_bytes((await bus.request(subject, question.to_bytes(), timeout=_TIMEOUT_S)).data)
+            if not answer.wants_data:
+                return False
+            question.data = data
+            asked_at = loop.time()
+            await bus.request(subject, question.to_bytes(), timeout=_TIMEOUT_S)
+        except BusUnavailableError:
+            taken_by_one = loop.time() - asked_at > _TIMEOUT_S * 0.9  # else there was nobody, and NATS said so at once
+            if not taken_by_one or bus.epoch != epoch:
+                return False
+        else:
+            return False
+    return await filters_answer(bus, definitions, broker, _RESTART_S)

@@ -71,6 +71,8 @@ class LogEntry:
     outgoing: Outgoing
     accepted_ns: int
     arrived_at: float
+    delivered: int = 1
+    """How often JetStream has given it to a dispatcher, this time included."""
     offered_at: float = 0.0
     """Loop time at which its deliveries began; 0 before."""
     remaining: int = 0

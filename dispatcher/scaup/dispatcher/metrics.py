@@ -34,3 +34,11 @@ DEAD_LETTERS = Gauge("scaup_dead_letters", "Dead letters kept.", ["namespace", "
 LAG = Gauge("scaup_log_lag_events", "Entries of the event log that are not settled yet.", ["namespace", "broker"])
 IN_FLIGHT = Gauge("scaup_dispatcher_in_flight", "Entries of event logs held by this dispatcher.")
 HANDED_BACK = Counter("scaup_handed_back_events_total", "Entries of event logs handed back, by reason.", ["reason"])
+SET_ASIDE = Counter(
+    "scaup_set_aside_events_total",
+    "Events that ended, twice in a row, the process that worked nothing else: kept as dead letters.",
+    ["namespace", "broker"],
+)
+SUSPECTS = Gauge(
+    "scaup_suspects", "Entries that may have ended dispatchers and wait to be tried in a process of their own."
+)

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from scaup.core.bus.connection import Msg
+from scaup.core.bus.kv import Metadata
 from scaup.core.bus.pull import Puller
 from scaup.core.bus.topology import QUEUE_ACK_WAIT_S, ensure_consumer, queue_consumer, remove_consumer
 from scaup.core.codec import kept
@@ -22,7 +23,9 @@ from scaup.core.model.errors import BusError
 from scaup.core.model.names import Lane
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.entries import Delivery
+from scaup.dispatcher.suspicion import Place
 from scaup.dispatcher.target import Target, Tools
+from scaup.dispatcher.trials import Suspect, Trials
 
 log = structlog.get_logger()
 
@@ -30,14 +33,14 @@ _PROGRESS_S: Final = QUEUE_ACK_WAIT_S / 3
 _IDLE_S: Final = 60.0
 _SPARE: Final = 16
 _RETRY_S: Final = 0.5
-_STATE: Final = ("Nats-", "Scaup-")
 
 
 class LaneQueue:
     """Works the queue of one lane for as long as ``run`` runs."""
 
-    def __init__(self, lane: Lane, target: Target, tools: Tools) -> None:
+    def __init__(self, lane: Lane, target: Target, tools: Tools, trials: Trials) -> None:
         self.lane = lane
+        self._trials = trials
         self._loop = asyncio.get_running_loop()
         self.idle_since = self._loop.time()
         self._target = target
@@ -85,6 +88,7 @@ class LaneQueue:
             else:
                 delivery.is_withdrawn = delivery.is_over = True
                 del self._held[reply]
+                self._returned(reply)
                 self._tools.bus.post(reply, b"-NAK")
 
     async def _ensure(self) -> None:
@@ -120,21 +124,23 @@ class LaneQueue:
     def _receive(self, msg: Msg) -> None:
         self.idle_since = self._loop.time()
         headers = msg.headers or {}
+        metadata = Metadata.parse(msg.reply)
+        place = Place(self._stream, metadata.sequence, metadata.stored_ns)
+        if metadata.delivered > 1 and self._trials.claims(place, metadata.delivered):
+            outgoing = Outgoing(headers, msg.data)
+            suspect = Suspect(
+                self.lane.broker, place, msg.reply, metadata.delivered, outgoing, self._puller.wake, self.lane
+            )
+            self._trials.take(suspect)
+            return
+        release, abandon = self._answer(msg.reply, lambda: b"+ACK"), self._answer(msg.reply, self._nak)
         try:
-            facts = kept.from_headers(headers)
+            delivery = delivery_of(self.lane, headers, msg.data, release, abandon)
         except ValueError as error:
             log.error("queues.unreadable", lane=self.lane, error=str(error))  # noqa: TRY400
             self._tools.bus.post(msg.reply, b"+TERM")
             return
-        event = {name: value for name, value in headers.items() if not name.startswith(_STATE)}
-        delivery = Delivery(
-            self.lane,
-            Outgoing(event, msg.data),
-            facts,
-            release=self._answer(msg.reply, lambda: b"+ACK"),
-            abandon=self._answer(msg.reply, self._nak),
-            lease_until=float("inf"),
-        )
+        facts = delivery.facts
         self._held[msg.reply] = delivery
         wait_s = facts.not_before - time.time() if facts.not_before else 0.0
         if wait_s > 0:
@@ -149,13 +155,35 @@ class LaneQueue:
     def _answer(self, reply: str, word: Callable[[], bytes]) -> Callable[[Delivery], None]:
         def answer(_delivery: Delivery) -> None:
             self._held.pop(reply, None)
-            self._tools.bus.post(reply, word())
+            said = word()
+            if said != b"+ACK":
+                self._returned(reply)
+            self._tools.bus.post(reply, said)
             self._puller.wake()
 
         return answer
+
+    def _returned(self, reply: str) -> None:
+        metadata = Metadata.parse(reply)
+        place = Place(self._stream, metadata.sequence, metadata.stored_ns)
+        self._trials.suspicion.returned(place, metadata.delivered)
 
     def _nak(self) -> bytes:
         """Hand back, to come again when the breaker may let it through."""
         probe_at = self._target.breaker.next_probe_at()
         delay_s = 1.0 if probe_at is None else max(probe_at - self._loop.time(), 0.1)
         return b'-NAK {"delay": %d}' % int(delay_s * 1e9)
+
+
+def delivery_of(
+    lane: Lane,
+    headers: dict[str, str],
+    data: bytes,
+    release: Callable[[Delivery], None],
+    abandon: Callable[[Delivery], None],
+) -> Delivery:
+    """The delivery that an entry of a lane's queue asks for. Raises ValueError where the entry is not one of ours."""
+    facts = kept.from_headers(headers)
+    return Delivery(
+        lane, Outgoing(kept.event_headers(headers), data), facts, release, abandon, lease_until=float("inf")
+    )

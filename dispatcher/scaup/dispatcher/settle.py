@@ -24,9 +24,9 @@ from scaup.core.codec import kept, percent, stored
 from scaup.core.codec.kept import Facts
 from scaup.core.model import names
 from scaup.core.model.definitions import TriggerDefinition
-from scaup.core.model.errors import BusRequestError, LogFullError
+from scaup.core.model.errors import BusRequestError, EventTooLargeError, LogFullError
 from scaup.core.model.event import HOPS, Event
-from scaup.core.model.names import DEAD_LETTER, SUBSCRIBER, Lane
+from scaup.core.model.names import DEAD_LETTER, SUBSCRIBER, BrokerUid, Lane, TriggerUid
 from scaup.core.runtime.definitions import Definitions
 from scaup.dispatcher import metrics
 from scaup.dispatcher.attempt import Outgoing
@@ -37,6 +37,7 @@ log = structlog.get_logger()
 
 SCHEDULE_FROM_S: Final = 1.0
 """Shorter waits are made in the dispatcher: a scheduled message fires up to 0.3 s late."""
+_STANDS: Final = (kept.SEQUENCE, kept.ACCEPTED, kept.ATTEMPTS, kept.FIRST_FAILURE)
 _GONE: Final = frozenset({NO_MESSAGE, 10043, 10057})
 
 
@@ -146,6 +147,26 @@ class Settler:
         trigger = self._definitions.triggers.get(delivery.lane.trigger)
         outgoing = Outgoing(stored.to_headers(reply), reply.data or b"")
         await self._keep(outgoing, delivery.lane, facts, trigger)
+
+    async def set_aside(self, outgoing: Outgoing, broker: BrokerUid, uid: TriggerUid | None, facts: Facts) -> None:
+        """Keep an entry that no process survives, for one Trigger or for none. Nothing of it is decoded here.
+
+        What an entry of a queue says of its attempts goes on standing.
+        """
+        headers = kept.event_headers(outgoing.headers) | kept.to_headers(facts)
+        headers |= {name: outgoing.headers[name] for name in _STANDS if name in outgoing.headers}
+        headers["Nats-Msg-Id"] = names.kept_id(uid, int(headers[kept.SEQUENCE]))
+        trigger = self._definitions.triggers.get(uid) if uid else None
+        if trigger is not None:
+            headers[kept.TRIGGER] = f"{trigger.namespace}/{trigger.name}"
+        try:
+            await self._bus.acked.store(names.dead_subject(broker, uid), outgoing.data, headers)
+        except LogFullError:
+            self.drop(Lane(broker, uid or TriggerUid("")), "dead_letters_full")
+        except EventTooLargeError:
+            self.drop(Lane(broker, uid or TriggerUid("")), "too_large")
+        if trigger is not None:
+            metrics.DEAD.labels(*self._labels(trigger), "kept").inc()
 
     def drop(self, lane: Lane, reason: str, events: int = 1) -> None:
         """Give up events by a stated policy. Counted and logged, for nothing else remembers them."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -27,7 +28,9 @@ from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.capacity import BATCH, Capacity
 from scaup.dispatcher.entries import Delivery, LogEntry
 from scaup.dispatcher.settle import SCHEDULE_FROM_S
+from scaup.dispatcher.suspicion import Place
 from scaup.dispatcher.target import SLOW_S, Target, Tools
+from scaup.dispatcher.trials import Suspect, Trials
 
 log = structlog.get_logger()
 
@@ -43,11 +46,35 @@ _REMEMBERED: Final = 50_000
 _NAK: Final = b'-NAK {"delay": 1000000000}'
 
 
+class Witness(Protocol):
+    """Hears what becomes of entries, each by its reply subject: what a trial needs to know."""
+
+    def wanted(self, reply: str, triggers: list[TriggerUid]) -> None:
+        """These Triggers want the entry; nothing was attempted yet."""
+
+    def settled(self, reply: str, trigger: TriggerUid) -> None:
+        """The entry's share for one Trigger is settled."""
+
+    def ended(self, reply: str, word: bytes) -> None:
+        """The word that JetStream would be told: +ACK or -NAK."""
+
+
 class BrokerWorker:
     """Works the event log of one Broker."""
 
-    def __init__(self, broker: BrokerUid, tools: Tools, targets: dict[Lane, Target]) -> None:
+    def __init__(
+        self,
+        broker: BrokerUid,
+        tools: Tools,
+        targets: dict[Lane, Target],
+        trials: Trials | None = None,
+        witness: Witness | None = None,
+    ) -> None:
+        """Without ``trials`` nothing is a suspect; with a ``witness`` it hears everything, and the bus no words."""
         self.broker = broker
+        self._trials = trials
+        self._witness = witness
+        self._post = witness.ended if witness else tools.bus.post
         self._tools = tools
         self._loop = asyncio.get_running_loop()
         self._capacity: Capacity = tools.capacity
@@ -60,20 +87,22 @@ class BrokerWorker:
         self._is_starved = False
         self._fan_out = 1.0
         self._sends_data = False
+        self._stream = names.log_stream(broker)
         self._puller = Puller(
             tools.bus,
-            (names.log_stream(broker), names.DISPATCH_CONSUMER),
+            (self._stream, names.DISPATCH_CONSUMER),
             room=self._room,
             received=self._receive,
             batch=BATCH,
         )
 
-    async def run(self) -> None:
-        """Pull, ask and deliver until cancelled."""
+    async def run(self, *, pulls: bool = True) -> None:
+        """Pull, ask and deliver until cancelled; or work what is given to ``take_in`` alone."""
         self._capacity.on_room(self._puller.wake)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._puller.run(), name="pulling")
+                if pulls:
+                    tasks.create_task(self._puller.run(), name="pulling")
                 tasks.create_task(self._watch_slow(), name="watching-slow")
                 tasks.create_task(self._dispatch(), name="dispatching")
         finally:
@@ -84,7 +113,7 @@ class BrokerWorker:
         """Give what is held, or what no target has got yet, to the other dispatchers, at once. For the end."""
         for entry in list(self._held.values()):
             if not (only_undelivered and entry.deliveries):
-                self._tools.bus.post(entry.reply, b"-NAK")
+                self._post(entry.reply, b"-NAK")
                 self._let_go(entry)
 
     @property
@@ -109,13 +138,26 @@ class BrokerWorker:
             return
         known = self._held.get(sequence)
         if known is not None:
-            known.reply = msg.reply  # redelivered while still in our hands
+            known.reply, known.delivered = msg.reply, metadata.delivered  # redelivered while still in our hands
             return
         outgoing = Outgoing(msg.headers or {}, msg.data)
-        entry = LogEntry(sequence, msg.reply, outgoing, metadata.stored_ns, self._loop.time())
-        self._held[sequence] = entry
+        entry = LogEntry(sequence, msg.reply, outgoing, metadata.stored_ns, self._loop.time(), metadata.delivered)
+        if (
+            self._trials is not None
+            and entry.delivered > 1
+            and self._trials.claims(self._place(entry), entry.delivered)
+        ):
+            self._trials.take(self._suspect(entry))
+        else:
+            self.take_in(entry)
+
+    def take_in(self, entry: LogEntry, settled: Iterable[TriggerUid] = ()) -> None:
+        """Hold an entry and let the next batch have it; for the Triggers in ``settled`` it is settled already."""
+        if settled:
+            self._remember(entry, set(settled))
+        self._held[entry.sequence] = entry
         self._capacity.events += 1
-        self._capacity.bytes += outgoing.size
+        self._capacity.bytes += entry.outgoing.size
         metrics.IN_FLIGHT.inc()
         self._arrived.append(entry)
         self._arrival.set()
@@ -139,9 +181,7 @@ class BrokerWorker:
                     self._arrival.set()
                     continue
             if answer is None:
-                for entry in batch:
-                    metrics.HANDED_BACK.labels("no_match_answer").inc()
-                    self._give_back(entry)
+                self._without_answer(batch)
                 continue
             for entry, positions in zip(batch, answer.events, strict=True):
                 # A wide fan-out: no more than can be worked.
@@ -164,11 +204,39 @@ class BrokerWorker:
             self._arrival.clear()
         return batch
 
+    def _without_answer(self, batch: list[LogEntry]) -> None:
+        """Either no filter is there, or one of these ends every filter it is asked about: the trials find out."""
+        for entry in batch:
+            if self._trials is None or entry.sequence not in self._held:
+                metrics.HANDED_BACK.labels("no_match_answer").inc()
+                self._give_back(entry)
+            else:
+                self._let_go(entry)
+                self._trials.take(self._suspect(entry, is_unanswered=True))
+
+    def _place(self, entry: LogEntry) -> Place:
+        return Place(self._stream, entry.sequence, entry.accepted_ns)
+
+    def _suspect(self, entry: LogEntry, *, is_unanswered: bool = False) -> Suspect:
+        """An entry for the trials. Nothing of it may be decoded here."""
+        return Suspect(
+            broker=self.broker,
+            place=self._place(entry),
+            reply=entry.reply,
+            delivered=entry.delivered,
+            outgoing=entry.outgoing,
+            finished=lambda: self._remember(entry, None),
+            is_unanswered=is_unanswered,
+            settled=set(self._remembered.get((entry.sequence, entry.accepted_ns)) or ()),
+        )
+
     def _deliver(self, entry: LogEntry, positions: list[int], answer: MatchAnswer) -> None:
         """Every Trigger that wants the entry gets it, all at once."""
         done = self._remembered.get((entry.sequence, entry.accepted_ns)) or set()
         wanted = [answer.triggers[position][0] for position in positions]
         wanted = [uid for uid in wanted if uid not in done]
+        if self._witness is not None:
+            self._witness.wanted(entry.reply, wanted)
         if not wanted:
             self._finish(entry)
             return
@@ -209,6 +277,8 @@ class BrokerWorker:
         """One share of an entry is settled (or, without a Trigger, abandoned); with the last one the entry is."""
         if trigger is not None:
             entry.settled.add(trigger)
+            if self._witness is not None:
+                self._witness.settled(entry.reply, trigger)
         entry.remaining -= 1
         if entry.remaining > 0:
             return
@@ -226,11 +296,13 @@ class BrokerWorker:
 
     def _give_back(self, entry: LogEntry) -> None:
         if entry.sequence in self._held:  # else it is in somebody else's hands, whom a second word would disturb
-            self._tools.bus.post(entry.reply, _NAK)
+            if self._trials is not None:
+                self._trials.suspicion.returned(self._place(entry), entry.delivered)
+            self._post(entry.reply, _NAK)
             self._let_go(entry)
 
     def _acknowledge(self, reply: str) -> None:
-        self._tools.bus.post(reply, b"+ACK")
+        self._post(reply, b"+ACK")
 
     def _let_go(self, entry: LogEntry) -> None:
         if self._held.pop(entry.sequence, None) is None:

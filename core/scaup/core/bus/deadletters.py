@@ -6,12 +6,13 @@ Responsible for the form in which they are stored. Must not change or remove any
 from __future__ import annotations
 
 import asyncio
-import base64
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from scaup.core.bus import entries as stream_entries
 from scaup.core.bus.connection import Bus
-from scaup.core.bus.kv import NO_MESSAGE, STREAM_NOT_FOUND
+from scaup.core.bus.entries import StoredEntry
+from scaup.core.bus.kv import STREAM_NOT_FOUND
 from scaup.core.codec import kept, stored
 from scaup.core.model.errors import BusRequestError
 from scaup.core.model.event import Event
@@ -22,7 +23,10 @@ _AT_ONCE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One event that was given up for one Trigger. ``trigger_name`` is ``namespace/name``; times are RFC 3339 text."""
+    """One event that was given up for one Trigger, or (``trigger`` None) before it was known who wants it.
+
+    ``trigger_name`` is ``namespace/name``; times are RFC 3339 text.
+    """
 
     sequence: int
     broker: BrokerUid
@@ -52,33 +56,23 @@ async def read(bus: Bus, broker: BrokerUid, limit: int = 1000) -> list[DeadLette
     end = last
     while end >= first and len(found) < limit:  # backwards, so that gaps do not cost any of the newest
         start = max(first, end - _AT_ONCE + 1)
-        entries = await asyncio.gather(*(_get(bus, stream, sequence) for sequence in range(start, end + 1)))
+        entries = await asyncio.gather(
+            *(stream_entries.get(bus, stream, sequence) for sequence in range(start, end + 1))
+        )
         found = [_dead_letter(broker, entry) for entry in entries if entry is not None] + found
         end = start - 1
     return found[-limit:]
 
 
-async def _get(bus: Bus, stream: str, sequence: int) -> dict[str, Any] | None:
-    try:
-        answer = await bus.api(f"STREAM.MSG.GET.{stream}", {"seq": sequence})
-    except BusRequestError as error:
-        if error.err_code == NO_MESSAGE:
-            return None
-        raise
-    entry: dict[str, Any] = answer["message"]
-    return entry
-
-
-def _dead_letter(broker: BrokerUid, entry: dict[str, Any]) -> DeadLetter:
-    headers = _headers(base64.b64decode(entry.get("hdrs", "")))
+def _dead_letter(broker: BrokerUid, entry: StoredEntry) -> DeadLetter:
     return DeadLetter(
-        sequence=entry["seq"],
+        sequence=entry.sequence,
         broker=broker,
-        trigger=trigger_of_dead_subject(entry["subject"]),
-        trigger_name=headers.get(kept.TRIGGER, ""),
-        stored_at=entry.get("time", ""),
-        facts=_facts(headers),
-        event=stored.from_headers(headers, base64.b64decode(entry.get("data", ""))),
+        trigger=trigger_of_dead_subject(entry.subject),
+        trigger_name=entry.headers.get(kept.TRIGGER, ""),
+        stored_at=entry.stored_at,
+        facts=_facts(entry.headers),
+        event=stored.from_headers(entry.headers, entry.data),
     )
 
 
@@ -87,9 +81,3 @@ def _facts(headers: dict[str, str]) -> kept.Facts:
         return kept.from_headers(headers)
     except ValueError:  # whoever wrote it, it is there and is shown
         return kept.Facts(sequence=0)
-
-
-def _headers(raw: bytes) -> dict[str, str]:
-    lines = raw.decode("utf-8", "replace").split("\r\n")[1:]
-    pairs = (line.partition(":") for line in lines if line)
-    return {name: value.strip() for name, _, value in pairs}

@@ -23,6 +23,7 @@ DESTINATION: Final = "Scaup-Destination"
 ERROR_DATA: Final = "Scaup-Error-Data"
 TRIGGER: Final = "Scaup-Trigger"
 
+_STATE: Final = ("Nats-", "Scaup-")
 MAX_ERROR_DATA: Final = 768
 """Bytes of a failed answer that are kept: base64 of them fills the 1,024 characters of ``knativeerrordata``."""
 
@@ -102,6 +103,11 @@ def from_headers(headers: dict[str, str]) -> Facts:
         destination=headers.get(DESTINATION, ""),
         error_data=error_data,
     )
+
+
+def event_headers(headers: dict[str, str]) -> dict[str, str]:
+    """The headers of an entry without those that are there for the stream's or these facts' sake."""
+    return {name: value for name, value in headers.items() if not name.startswith(_STATE)}
 
 
 def _one_line(text: str) -> str:

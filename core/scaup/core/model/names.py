@@ -36,6 +36,8 @@ class Lane(NamedTuple):
     kind: str = SUBSCRIBER
 
 
+_NOBODY: Final = "_"
+"""Stands where a Trigger's uid would; it is none, so the two never collide."""
 _UID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _STREAM = re.compile(rf"scaup-({LOG}|{QUEUE}|{DEAD})-([A-Za-z0-9-]{{1,64}})")
 
@@ -122,9 +124,9 @@ def lane_of_subject(subject: str) -> Lane | None:
     return None
 
 
-def dead_subject(broker: BrokerUid, trigger: TriggerUid) -> str:
-    """A Trigger's kept dead letters."""
-    return f"scaup.dead.{checked_uid(broker)}.{checked_uid(trigger)}"
+def dead_subject(broker: BrokerUid, trigger: TriggerUid | None) -> str:
+    """A Trigger's kept dead letters; without a Trigger, what was given up before it was known who wants it."""
+    return f"scaup.dead.{checked_uid(broker)}.{_NOBODY if trigger is None else checked_uid(trigger)}"
 
 
 def dead_subjects(broker: BrokerUid) -> str:
@@ -135,7 +137,8 @@ def dead_subjects(broker: BrokerUid) -> str:
 def trigger_of_dead_subject(subject: str) -> TriggerUid | None:
     """The Trigger whose dead letter a subject names; None where it names none."""
     parts = subject.split(".")
-    return TriggerUid(parts[3]) if len(parts) == 4 and parts[:2] == ["scaup", "dead"] else None
+    is_one = len(parts) == 4 and parts[:2] == ["scaup", "dead"] and parts[3] != _NOBODY
+    return TriggerUid(parts[3]) if is_one else None
 
 
 def match_subject(broker: BrokerUid) -> str:
@@ -168,9 +171,9 @@ def parking_id(lane: Lane, sequence: int, attempts: int) -> str:
     return f"log:{sequence}:{lane.trigger}:{lane.kind}:{attempts}"
 
 
-def kept_id(trigger: TriggerUid, sequence: int) -> str:
+def kept_id(trigger: TriggerUid | None, sequence: int) -> str:
     """``Nats-Msg-Id`` of a kept dead letter."""
-    return f"log:{sequence}:{trigger}:kept"
+    return f"log:{sequence}:{_NOBODY if trigger is None else trigger}:kept"
 
 
 def reply_id(trigger: TriggerUid, sequence: int) -> str:
