@@ -12,7 +12,7 @@ up: ## start everything with the example; options: make up ARGS='--port-offset 1
 	@$(SETUP) && exec $(BIN)/python -m scaup.cli up -f examples/hello $(ARGS)
 
 test: check ## check, then all tests that need nothing but Python
-	@$(BIN)/python -m pytest -m 'not real' $(ARGS)
+	@$(BIN)/python -m pytest -m 'not real' -n 3 --dist worksteal $(ARGS)  # they wait more than they work
 
 test-real: ## tests against tools that are not Python packages
 	@$(SETUP)

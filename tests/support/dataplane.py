@@ -71,6 +71,7 @@ class World:
     addresses: set[str] = field(default_factory=set)
     sent: int = 0
     filters: dict[str, Running] = field(default_factory=dict)
+    dispatchers: list[Running] = field(default_factory=list)
 
     async def trigger(self, uid: str, uri: str | Destination, **changes: Any) -> TriggerDefinition:
         """Make or change a Trigger; it is one when this returns, as a Ready one would be."""
@@ -121,7 +122,10 @@ class World:
             metrics_listen=ANYWHERE,
             **settings,
         )
-        return await self._start(lambda life: run_dispatcher(whole, life), names.replica_key("dispatcher", replica))
+        key = names.replica_key("dispatcher", replica)
+        running = await self._start(lambda life: run_dispatcher(whole, life), key)
+        self.dispatchers.append(running)
+        return running
 
     async def filter(self, replica: str = "filter-1") -> Running:
         """Start a filter, in this process."""

@@ -26,6 +26,7 @@ from scaup.controller.wanted import Wanted
 from scaup.core.bus.connection import Bus
 from scaup.core.model.errors import BusError
 from scaup.core.runtime.replicas import LIVE_S, Roster
+from scaup.core.runtime.standstill import Standstill
 
 log = structlog.get_logger()
 
@@ -35,6 +36,8 @@ _AGAIN_S: Final = 0.5
 _TICK_S: Final = 1.0
 PATIENCE_S: Final = 0.5
 """A report that only waits for the data plane is held back so long: mostly its answer comes first."""
+_PATIENCE_S: Final = 10.0
+"""Passes that fail for so long make the controller not ready."""
 _NOTHING: Final = ("", None, None)
 
 
@@ -59,13 +62,18 @@ class Controller:
         self._wanted = Wanted()
         self._unusable: set[str] = set()
         self._observed: Observed | None = None
+        self._passing = Standstill(_PATIENCE_S)
         self.published = False
 
     def why_not_ready(self) -> str | None:
         """For the readiness check."""
         if self._observed is None:
             return "not started yet"
-        return self._observed.why_not_ready() or (None if self.published else "no snapshot published yet")
+        return (
+            self._observed.why_not_ready()
+            or (None if self.published else "no snapshot published yet")
+            or self._passing.why_not(asyncio.get_running_loop().time())
+        )
 
     async def run(self) -> None:
         """Everything at once. Never ends; cancelled to stop."""
@@ -90,7 +98,9 @@ class Controller:
             began = loop.time()
             try:
                 await self._pass(observed)
+                self._passing.went_well()
             except BusError as error:
+                self._passing.failed(loop.time(), f"the snapshot cannot be published: {error}")
                 log.warning("controller.bus_away", why=str(error))
                 self._wake_in(_AGAIN_S)
             took = min(loop.time() - began, _AGAIN_S)

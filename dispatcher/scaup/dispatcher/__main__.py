@@ -16,6 +16,7 @@ async def run(settings: DispatcherSettings, life: Life) -> None:
     outbound = Outbound(settings.sink_deny)
     async with data_plane("dispatcher", settings.bus, settings.service, settings.metrics_listen, life) as plane:
         dispatcher = Dispatcher(plane, Attempts(outbound, settings.max_answer_bytes), settings)
+        life.health.add("deliveries", dispatcher.why_not_ready)
         working = plane.watch(dispatcher.run(), "dispatcher")
         await plane.until_stopping()
         working.cancel()

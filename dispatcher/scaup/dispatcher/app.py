@@ -60,6 +60,7 @@ class Dispatcher:
             self.start,
         )
         self._trials = Trials(plane.bus, plane.definitions, settler, environ_of(settings))
+        self._trials.heard_filters = self._heard_filters
         self._keeper = Keeper(plane.bus, plane.definitions, self._counts)
         self._targets: dict[Lane, Target] = {}
         self._workers: dict[BrokerUid, tuple[BrokerWorker, asyncio.Task[None]]] = {}
@@ -68,6 +69,16 @@ class Dispatcher:
         self._me = names.replica_key("dispatcher", plane.replica)
         self._round = asyncio.Event()
         self._unknown_since: dict[TriggerUid, float] = {}
+
+    def why_not_ready(self) -> str | None:
+        """For the readiness check: there is work, and nothing comes of it."""
+        now = asyncio.get_running_loop().time()
+        standstills = [worker.asking for worker, _ in self._workers.values()] + self._keeper.standstills()
+        return next((why for standstill in standstills if (why := standstill.why_not(now))), None)
+
+    def _heard_filters(self, broker: BrokerUid) -> None:
+        if (found := self._workers.get(broker)) is not None:
+            found[0].asking.went_well()
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -18,8 +18,9 @@ from scaup.core.bus.connection import Bus
 from scaup.core.codec import kept
 from scaup.core.model import names
 from scaup.core.model.definitions import BrokerDefinition
-from scaup.core.model.names import Lane
+from scaup.core.model.names import BrokerUid, Lane
 from scaup.core.runtime.definitions import Definitions
+from scaup.core.runtime.standstill import Standstill
 from scaup.dispatcher import metrics
 from scaup.dispatcher.counts import Counts
 
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 _FULL_AT: Final = 0.8
 _TRIM_TO: Final = 0.75
 _OLDEST_OF: Final = 100
+_PATIENCE_S: Final = 30.0
 
 
 class Keeper:
@@ -38,6 +40,11 @@ class Keeper:
         self._definitions = definitions
         self._counts = counts
         self._shown: set[tuple[str, str, str]] = set()
+        self._progress: dict[BrokerUid, tuple[int, Standstill]] = {}
+
+    def standstills(self) -> list[Standstill]:
+        """One for each log that this dispatcher looks after: whether anything of it is settled while events wait."""
+        return [standstill for _, standstill in self._progress.values()]
 
     async def look_after_log(self, broker: BrokerDefinition) -> None:
         """Trim the log up to what all its consumers have settled, by age and by size; show its lag. Raises BusError."""
@@ -48,6 +55,7 @@ class Keeper:
         if dispatch is not None:
             lag = dispatch["num_pending"] + dispatch["num_ack_pending"]
             metrics.LAG.labels(broker.namespace, broker.name).set(lag)
+            self._watch_progress(broker, dispatch["ack_floor"]["stream_seq"], lag)
         if dispatch is None or not state["messages"]:
             return
         floor = min(consumer["ack_floor"]["stream_seq"] for consumer in consumers)
@@ -63,6 +71,15 @@ class Keeper:
         if upto > first:
             await self._bus.api(f"STREAM.PURGE.{stream}", {"seq": upto}, timeout=30)
             log.debug("keeper.trimmed", broker=broker.name, upto=upto)
+
+    def _watch_progress(self, broker: BrokerDefinition, floor: int, lag: int) -> None:
+        before, standstill = self._progress.get(broker.uid, (floor, Standstill(_PATIENCE_S)))
+        self._progress[broker.uid] = (floor, standstill)
+        if floor != before or not lag:
+            standstill.went_well()
+        else:
+            why = f"{lag} events wait in the log of broker {broker.namespace}/{broker.name} and none is settled"
+            standstill.failed(asyncio.get_running_loop().time(), f"{why}; do its dispatchers and filters run?")
 
     async def show_dead_letters(self, broker: BrokerDefinition) -> None:
         """Set the gauge of kept dead letters. Raises BusError."""

@@ -77,6 +77,8 @@ class Trials:
         self._arrival = asyncio.Event()
         self._child: Child | None = None
         self._is_over = False
+        self.heard_filters: Callable[[BrokerUid], None] = lambda _broker: None
+        """Called when a filter answered: who waited for one can stop saying so."""
 
     def claims(self, place: Place, delivered: int) -> bool:
         """Whether an entry that arrives is to be given to ``take``."""
@@ -132,6 +134,8 @@ class Trials:
                 for suspect in [s for s in self._held.values() if s.broker == broker and s.lane is None]:
                     self._later(suspect)
             else:
+                if asks:
+                    self.heard_filters(broker)
                 await self._try(group)
 
     def _next_group(self) -> list[Suspect]:

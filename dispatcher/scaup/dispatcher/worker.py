@@ -22,6 +22,7 @@ from scaup.core.codec.kept import Facts
 from scaup.core.model import names
 from scaup.core.model.matching import MatchAnswer
 from scaup.core.model.names import BrokerUid, Lane, TriggerUid
+from scaup.core.runtime.standstill import Standstill
 from scaup.dispatcher import metrics
 from scaup.dispatcher.asking import who_wants
 from scaup.dispatcher.attempt import Outgoing
@@ -84,6 +85,8 @@ class BrokerWorker:
         self._held: dict[int, LogEntry] = {}
         # By sequence and time of storing: a stream that was lost and made anew counts from 1 again.
         self._remembered: OrderedDict[tuple[int, int], set[TriggerUid] | None] = OrderedDict()
+        self.asking = Standstill(0.0)
+        """Whether filters answer. Its time counts from when the first batch had waited in vain, 12 s."""
         self._is_starved = False
         self._fan_out = 1.0
         self._sends_data = False
@@ -181,13 +184,19 @@ class BrokerWorker:
                     self._arrival.set()
                     continue
             if answer is None:
+                self.asking.failed(self._loop.time(), f"no filter answers for broker {self._name()}: start one")
                 self._without_answer(batch)
                 continue
+            self.asking.went_well()
             for entry, positions in zip(batch, answer.events, strict=True):
-                # A wide fan-out: no more than can be worked.
-                while self._capacity.free_deliveries(self.broker) <= 0:  # noqa: ASYNC110 - every delivery that ends would set it
+                # A wide fan-out: no more than can be worked. An event would be set by every delivery that ends.
+                while self._capacity.free_deliveries(self.broker) <= 0:  # noqa: ASYNC110
                     await asyncio.sleep(_PACE_S)
                 self._deliver(entry, positions, answer)
+
+    def _name(self) -> str:
+        broker = self._tools.definitions.brokers.get(self.broker)
+        return f"{broker.namespace}/{broker.name}" if broker else self.broker
 
     def _take_batch(self) -> list[LogEntry]:
         size = count = 0

@@ -23,6 +23,7 @@ async def run(settings: IngressSettings, life: Life) -> None:
     with closing(bind(settings.listen.host, settings.listen.port)) as front:
         async with data_plane("ingress", settings.bus, settings.service, settings.metrics_listen, life) as plane:
             ingress = Ingress(plane.bus, plane.definitions, settings, _around(life))
+            life.health.add("event log", ingress.why_not_ready)
             accepting = HttpServer(ingress, front)
             plane.watch(ingress.room.keep_asking(), "room")
             serving = plane.watch(accepting.run(), "accepting")

@@ -15,6 +15,7 @@ from scaup.core.bus.connection import Bus
 from scaup.core.codec import http, stored
 from scaup.core.model.definitions import BrokerDefinition
 from scaup.core.model.errors import (
+    BusUnavailableError,
     EventTooLargeError,
     HopLimitError,
     OverloadedError,
@@ -25,6 +26,7 @@ from scaup.core.model.errors import (
 from scaup.core.model.event import ARRIVAL_TIME, HOPS, Event, is_passed, next_hops
 from scaup.core.model.names import event_subject
 from scaup.core.runtime.definitions import Definitions
+from scaup.core.runtime.standstill import Standstill
 from scaup.ingress.answers import ACCEPTED, HANDSHAKE, Answer, MethodNotAllowedError, answer
 from scaup.ingress.metrics import Metrics
 from scaup.ingress.paths import broker_of
@@ -37,6 +39,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _PASSED_INITIALS: Final = (b"x-", b"kn", b"re")
+_PATIENCE_S: Final = 5.0
+_FORGET_S: Final = 15.0
+"""An ingress that is not ready gets no more events, by which it could tell that the log is well again."""
 
 
 class _Held:
@@ -60,7 +65,13 @@ class Ingress:
         self._in_flight_bytes = 0
         self._metrics = Metrics()
         self._patience = Patience(settings.body_timeout_s)
+        self._loop = asyncio.get_running_loop()
+        self._storing = Standstill(_PATIENCE_S, forget_s=_FORGET_S)
         self.room = Room(bus)
+
+    def why_not_ready(self) -> str | None:
+        """For the readiness check: events came, and none of them was stored."""
+        return self._storing.why_not(self._loop.time())
 
     @property
     def max_body_bytes(self) -> int:
@@ -130,9 +141,18 @@ class Ingress:
         sizes = [len(data) + stored.size_of(headers) for headers, data in entries]
         for size in sizes:
             self.room.take(broker, size)
-        if len(entries) == 1:
-            await self._bus.acked.store(subject, entries[0][1], entries[0][0])
-            return
+        try:
+            if len(entries) == 1:
+                await self._bus.acked.store(subject, entries[0][1], entries[0][0])
+            else:
+                await self._store_all(subject, entries)
+        except BusUnavailableError as error:
+            why = f"the event log of broker {broker.namespace}/{broker.name} stores nothing: {error}"
+            self._storing.failed(self._loop.time(), why)
+            raise
+        self._storing.went_well()
+
+    async def _store_all(self, subject: str, entries: list[tuple[dict[str, str], bytes]]) -> None:
         outcomes = await asyncio.gather(
             *(self._bus.acked.store(subject, data, headers) for headers, data in entries), return_exceptions=True
         )

@@ -15,8 +15,9 @@ from scaup.core.http.server import HttpServer, bind
 from scaup.core.runtime.definitions import Definitions
 from scaup.core.runtime.lifecycle import Life
 from scaup.core.runtime.observe import metrics_app, watch_bus
-from scaup.core.runtime.replicas import leave, report
+from scaup.core.runtime.replicas import REPORT_PATIENCE_S, leave, report
 from scaup.core.runtime.settings import BusSettings, Listen, ServiceSettings
+from scaup.core.runtime.standstill import Standstill
 
 
 class Plane:
@@ -82,7 +83,9 @@ async def _on_ground(
             life.health.add("definitions", plane.definitions.why_not_ready)
             plane.watch(plane.definitions.follow(bus), "definitions")
             plane.watch(bus.until_closed(), "bus")
-            plane.watch(report(bus, role, plane.replica, plane.definitions, plane.failures), "report")
+            storing = Standstill(REPORT_PATIENCE_S)
+            life.health.add("storage", lambda: storing.why_not(asyncio.get_running_loop().time()))
+            plane.watch(report(bus, role, plane.replica, plane.definitions, plane.failures, storing), "report")
             try:
                 yield plane
             finally:

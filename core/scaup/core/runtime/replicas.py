@@ -20,8 +20,11 @@ from scaup.core.bus.kv import Bucket, Entry, Reloaded, dumps
 from scaup.core.model.errors import BusError
 from scaup.core.model.names import REPLICAS_BUCKET, replica_key
 from scaup.core.runtime.definitions import Definitions
+from scaup.core.runtime.standstill import Standstill
 
 HEARTBEAT_S: Final = 2.0
+REPORT_PATIENCE_S: Final = 5.0
+"""A replica whose reports were not stored for so long does not call itself ready."""
 LIVE_S: Final = 6.5
 _TTL_S: Final = 20.0
 _GATHER_S: Final = 0.02
@@ -45,12 +48,19 @@ class Replica:
 
 
 async def report(
-    bus: Bus, role: str, replica: str, definitions: Definitions, failing: Callable[[], dict[str, str]] = dict
+    bus: Bus,
+    role: str,
+    replica: str,
+    definitions: Definitions,
+    failing: Callable[[], dict[str, str]] = dict,
+    standstill: Standstill | None = None,
 ) -> None:
     """Report this replica's revision every 2 s and soon after each change. Never ends.
 
-    ``failing`` gives the Triggers whose filter keeps failing, by uid, with the reason.
+    ``failing`` gives the Triggers whose filter keeps failing, by uid, with the reason. ``standstill`` hears whether
+    JetStream stores the reports.
     """
+    heard = standstill or Standstill(REPORT_PATIENCE_S)
     bucket = Bucket(bus, REPLICAS_BUCKET)
     key = replica_key(role, replica)
     changed = asyncio.Event()
@@ -59,9 +69,13 @@ async def report(
     while True:
         changed.clear()
         value = dumps({"revision": definitions.revision, "created": definitions.created, "failing": failing()})
-        with suppress(BusError):
+        try:
             await bucket.ensure(ttl_s=_TTL_S, description="revisions applied by the data plane")
             await bucket.put(key, value)
+            heard.went_well()
+        except BusError as error:
+            why = f"JetStream stores nothing: {error}; look at the NATS server and its disk"
+            heard.failed(asyncio.get_running_loop().time(), why)
         with suppress(TimeoutError):
             async with asyncio.timeout(HEARTBEAT_S):
                 await changed.wait()
