@@ -1,4 +1,4 @@
-"""A JetStream of three servers loses its leaders, by kill -9 and by order: what was accepted is delivered all the same."""
+"""A JetStream of three servers loses its leaders, by kill -9 and by order: what was accepted is delivered."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from scaup.core.bus.check import problems
 from scaup.core.bus.connection import Bus, BusAccess, connect
-from scaup.core.bus.kv import Bucket
 from scaup.core.model import names
 from scaup.core.model.definitions import BrokerDefinition
 from scaup.core.model.errors import BusError
-from tests.support import rawhttp
+from tests.support import controlplane, rawhttp
 from tests.support.dataplane import World, delivery, world
 from tests.support.natsserver import Cluster, cluster
 from tests.support.services import Service, entries, service
@@ -25,6 +25,7 @@ from tests.support.sinks import OK, Sink, answer, sink
 from tests.support.waiting import eventually
 
 EVERY_S = 0.02
+BROKERS = f"{controlplane.EVENTING}/namespaces/default/brokers"
 BUCKETS = (names.DEFINITIONS_BUCKET, names.REPLICAS_BUCKET)
 
 
@@ -80,13 +81,17 @@ class Plane:
         """Every event that was accepted is at both sinks, and nothing is left to do."""
         accepted = set(self.producer.accepted)
         for there in (self.well, self.refusing):
-            await eventually(lambda there=there: set(there.ids) >= accepted, "all are delivered", within_s=60)  # type: ignore[misc]
+            await eventually(partial(_has, there, accepted), "all are delivered", within_s=60)
         await self.here.until_settled(within_s=30)
         await self.here.until_queues_hold(0, within_s=30)
         assert {msg.headers["ce-id"] for msg in await entries(self.here.bus, self.here.broker.uid) if msg.headers} >= (
             accepted
         )
         assert not await self.here.dead_letters()
+
+
+def _has(there: Sink, ids: set[str]) -> bool:
+    return set(there.ids) >= ids
 
 
 async def _let_lead(bus: Bus, broker: BrokerDefinition, node: str) -> None:
@@ -107,23 +112,10 @@ async def _let_lead(bus: Bus, broker: BrokerDefinition, node: str) -> None:
         _: bool = await eventually(leads, f"{node} leads {place}", within_s=20)
 
 
-async def _until_kept_on_three(bus: Bus, bucket: str) -> None:
-    """A bucket that gets more servers takes nothing for a moment."""
-
-    async def is_kept() -> bool:
-        found = (await bus.api(f"STREAM.INFO.KV_{bucket}"))["cluster"]
-        return bool(found.get("leader")) and [each["current"] for each in found.get("replicas", ())] == [True, True]
-
-    _: bool = await eventually(is_kept, f"the bucket {bucket} is on three servers", within_s=20)
-
-
 @asynccontextmanager
 async def a_plane(directory: Path) -> AsyncIterator[Plane]:
     with cluster(directory / "nats") as servers, ExitStack() as stack:
         async with world(servers.url, replicas=3) as here, sink() as well, sink(answer(503)) as refusing:
-            for name in BUCKETS:
-                await Bucket(here.bus, name).keep_on(3)
-                await _until_kept_on_three(here.bus, name)
             patient = delivery(retry=1000, backoff_delay_s=1.5)
             await here.trigger("well", well.url)
             await here.trigger("refusing", refusing.url, delivery=patient)
@@ -152,7 +144,6 @@ async def test_the_server_that_leads_everything_is_killed_and_nothing_accepted_i
         await plane.until_all_is_delivered()
         assert set(plane.producer.others) <= {503}
         repeated = len(plane.well.ids) - len(set(plane.well.ids))
-        print("others", plane.producer.others, "accepted", len(plane.producer.accepted), "repeated", repeated)
         assert repeated <= 50
 
 
@@ -168,5 +159,43 @@ async def test_leaders_that_step_down_one_after_the_other_cost_nothing(tmp_path:
         await plane.until_all_is_delivered()
         assert set(plane.producer.others) <= {503}
         repeated = len(plane.well.ids) - len(set(plane.well.ids))
-        print("others", plane.producer.others, "accepted", len(plane.producer.accepted), "repeated", repeated)
         assert repeated <= 50
+
+
+async def test_the_buckets_are_kept_on_as_many_servers_as_the_streams_of_a_broker(tmp_path: Path) -> None:
+    with cluster(tmp_path / "nats") as servers:
+        async with controlplane.world(tmp_path, servers.url) as here:
+            here.start_controller()
+            await here.broker("careless")
+            await here.until(f"{BROKERS}/careless", "TriggerChannelReady", "True")
+            every = [f"KV_{name}" for name in (*BUCKETS, names.OBJECTS_BUCKET)]
+            assert [await _servers_of(here.bus, stream) for stream in every] == [1, 1, 1]
+            path = await here.broker("careful", annotations={"scaup.dev/replicas": "3"})
+            await here.until(path, "TriggerChannelReady", "True")
+
+            async def are_kept() -> bool:
+                return [await _servers_of(here.bus, stream) for stream in every] == [3, 3, 3]
+
+            _: bool = await eventually(are_kept, "the buckets are on three servers", within_s=20)
+            await here.delete(path)
+            await here.broker("later")  # taken in by a bucket that has moved
+            await here.until(f"{BROKERS}/later", "TriggerChannelReady", "True")
+            assert [await _servers_of(here.bus, stream) for stream in every] == [3, 3, 3]
+
+
+async def _servers_of(bus: Bus, stream: str) -> int:
+    """How many servers have all of a stream."""
+    found = (await bus.api(f"STREAM.INFO.{stream}"))["cluster"]
+    return 1 + sum(bool(each["current"]) for each in found.get("replicas", ()))
+
+
+async def test_a_service_finds_the_servers_that_live_whatever_the_order_they_are_named_in(tmp_path: Path) -> None:
+    with cluster(tmp_path / "nats") as servers:
+        servers.nodes["n1"].kill()
+        async with connect(BusAccess(f" {servers.url} ,"), "test") as bus:
+            assert bus.is_connected
+
+        async def has_no_problems() -> bool:  # it has, until the cluster has chosen who leads now
+            return await problems(BusAccess(servers.url)) == []
+
+        _: bool = await eventually(has_no_problems, "the check is content", within_s=20)

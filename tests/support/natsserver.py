@@ -98,7 +98,8 @@ class Cluster:
         end = time.monotonic() + deadline_s
         while not self.is_whole:
             if time.monotonic() > end:
-                raise RuntimeError("\n".join((n.directory / "nats.log").read_text()[-1000:] for n in self.nodes.values()))
+                logs = [(node.directory / "nats.log").read_text()[-1000:] for node in self.nodes.values()]
+                raise RuntimeError("\n".join(logs))
             time.sleep(0.05)
 
     @property

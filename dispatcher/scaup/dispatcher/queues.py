@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -18,11 +19,13 @@ from scaup.core.bus.kv import Metadata
 from scaup.core.bus.pull import Puller
 from scaup.core.bus.topology import QUEUE_ACK_WAIT_S, ensure_consumer, queue_consumer, remove_consumer
 from scaup.core.codec import kept
+from scaup.core.codec.kept import Facts
 from scaup.core.model import names
 from scaup.core.model.errors import BusError
 from scaup.core.model.names import Lane
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.entries import Delivery
+from scaup.dispatcher.settle import SCHEDULE_FROM_S
 from scaup.dispatcher.suspicion import Place
 from scaup.dispatcher.target import Target, Tools
 from scaup.dispatcher.trials import Suspect, Trials
@@ -142,8 +145,7 @@ class LaneQueue:
             return
         facts = delivery.facts
         self._held[msg.reply] = delivery
-        wait_s = facts.not_before - time.time() if facts.not_before else 0.0
-        if wait_s > 0:
+        if (wait_s := _wait_s(facts, time.time())) > 0:
             self._loop.call_later(wait_s, self._offer, delivery)
         else:
             self._target.offer(delivery)
@@ -187,3 +189,12 @@ def delivery_of(
     return Delivery(
         lane, Outgoing(kept.event_headers(headers), data), facts, release, abandon, lease_until=float("inf")
     )
+
+
+def _wait_s(facts: Facts, now: float) -> float:
+    """Seconds until an entry is due; never more than the wait it was stored with, for a clock may have jumped back."""
+    try:
+        whole_s = facts.not_before - datetime.fromisoformat(facts.last_failure).timestamp()
+    except ValueError:
+        whole_s = SCHEDULE_FROM_S
+    return max(min(facts.not_before - now, whole_s), 0.0)

@@ -24,7 +24,7 @@ from scaup.core.codec import kept, percent, stored
 from scaup.core.codec.kept import Facts
 from scaup.core.model import names
 from scaup.core.model.definitions import TriggerDefinition
-from scaup.core.model.errors import BusRequestError, EventTooLargeError, LogFullError
+from scaup.core.model.errors import BusRequestError, EventTooLargeError, LogFullError, StorageFullError
 from scaup.core.model.event import HOPS, Event
 from scaup.core.model.names import DEAD_LETTER, SUBSCRIBER, BrokerUid, Lane, TriggerUid
 from scaup.core.runtime.definitions import Definitions
@@ -161,6 +161,8 @@ class Settler:
             headers[kept.TRIGGER] = f"{trigger.namespace}/{trigger.name}"
         try:
             await self._bus.acked.store(names.dead_subject(broker, uid), outgoing.data, headers)
+        except StorageFullError:
+            raise
         except LogFullError:
             self.drop(Lane(broker, uid or TriggerUid("")), "dead_letters_full")
         except EventTooLargeError:
@@ -181,6 +183,8 @@ class Settler:
             headers[kept.TRIGGER] = f"{trigger.namespace}/{trigger.name}"
         try:
             await self._bus.acked.store(names.dead_subject(lane.broker, lane.trigger), outgoing.data, headers)
+        except StorageFullError:
+            raise  # the policy is about this Trigger's dead letters: what has no room anywhere waits for some
         except LogFullError:
             self.drop(lane, "dead_letters_full")
 

@@ -94,7 +94,7 @@ class Bucket:
                     raise
 
     async def keep_on(self, replicas: int) -> None:
-        """Keep the bucket on at least so many servers, where it is. Raises BusRequestError where NATS has not as many."""
+        """Keep the bucket, where it is, on at least so many servers. BusRequestError where NATS has not as many."""
         try:
             present = (await self._bus.api(f"STREAM.INFO.{self.stream}"))["config"]
         except BusRequestError as error:
