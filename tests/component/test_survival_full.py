@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 from scaup.core.model import names
+from scaup.core.model.names import TriggerUid
 from tests.support import rawhttp
 from tests.support.dataplane import delivery, metric, of_trigger, working, world
 from tests.support.natsserver import NatsServer
@@ -14,6 +15,7 @@ from tests.support.sinks import answer, sink
 from tests.support.waiting import eventually
 
 BODY = b"x" * 10_000
+REFUSING, OTHER = TriggerUid("refusing"), TriggerUid("other")
 
 
 async def test_full_log_is_refused_with_a_time_to_wait_and_filled_again_when_a_dispatcher_comes(
@@ -81,9 +83,9 @@ async def test_full_dead_letters_drop_what_is_more_at_once_and_count_it(nats: Na
         config = (await here.bus.api(f"STREAM.INFO.{stream}"))["config"]
         await here.bus.api(f"STREAM.UPDATE.{stream}", config | {"max_msgs_per_subject": 10})
         dropped = _dropped()
-        await here.trigger("refusing", refusing.url)
+        await here.trigger(REFUSING, refusing.url)
         await here.trigger("well", well.url)
-        await here.trigger("other", other.url, attributes={"kind": "b"})
+        await here.trigger(OTHER, other.url, attributes={"kind": "b"})
         ids = await here.send_many(50, kind="a")
         await here.until_settled()
         few = await here.send_many(5, kind="b")
@@ -91,10 +93,10 @@ async def test_full_dead_letters_drop_what_is_more_at_once_and_count_it(nats: Na
         assert sorted(well.ids) == sorted(ids + few)
         assert sorted(refusing.ids) == sorted(ids + few)  # each was tried once: what is dropped is not tried again
         kept = [letter.trigger for letter in await here.dead_letters(15)]
-        assert (kept.count("refusing"), kept.count("other")) == (10, 5)
+        assert (kept.count(REFUSING), kept.count(OTHER)) == (10, 5)
         assert _dropped() - dropped == 45
         assert await here.queue_size() == 0
-        await here.bus.api(f"STREAM.PURGE.{stream}", {"filter": names.dead_subject(here.broker.uid, "refusing")})
+        await here.bus.api(f"STREAM.PURGE.{stream}", {"filter": names.dead_subject(here.broker.uid, REFUSING)})
         again = await here.send()
         await here.until_settled()
         assert again in {letter.event.id for letter in await here.dead_letters(6)}

@@ -1,7 +1,8 @@
-"""Entries of the queues whose time has come and that the server did not bring: they are stored once more.
+"""Entries of the queues whose time the server has lost: they are stored once more.
 
-nats-server (2.15.1) tries to bring a scheduled entry once. Where it has no room for it at that moment, it does not try
-again before it restarts. Stored anew under its subject, in one step, the entry is scheduled anew.
+nats-server (2.15.1) tries to bring a scheduled entry once: where it has no room for it at that moment, it does not try
+again before it restarts. And where its clock jumps back, what was due in a second waits as long as the jump. Stored
+anew under its subject, in one step, an entry is scheduled anew.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ log = structlog.get_logger()
 _LATE: Final = timedelta(seconds=10)
 """The server is 0.3 s late as a rule, and a few seconds where very many are due at once."""
 _LOOKED_AT: Final = 64
+_AT_MOST: Final = 1_000
 
 
 class Overdue:
@@ -41,24 +43,30 @@ class Overdue:
         if not info["state"]["messages"]:
             self._next.pop(broker, None)
             return
-        late = datetime.fromisoformat(info["ts"]) - _LATE  # by the server's clock, as all times of the stream are
+        now = datetime.fromisoformat(info["ts"])  # by the server's clock, as all times of the stream are
         looked_at = again = 0
-        while looked_at < _LOOKED_AT:
+        while looked_at < _LOOKED_AT and again < _AT_MOST:
             sequence = self._next.pop(broker, info["state"]["first_seq"])
             entry = await entries.get(self._bus, stream, sequence, next_of=names.retry_subjects(broker))
-            if entry is None or datetime.fromisoformat(entry.stored_at) > late:
-                break  # what was stored since then is not late: begin at the front again
-            if _due(entry) < late:
-                again += await self._store_again(entry)
+            if entry is None:
+                break  # begin at the front again
+            if (due := due_again(entry, now)) is not None:
+                again += await self._store_again(entry, due)
+            elif datetime.fromisoformat(entry.stored_at) > now - _LATE:
+                break  # what was stored since then is not late
             else:
                 looked_at += 1
             self._next[broker] = entry.sequence + 1
         if again:
             log.warning("overdue.stored_again", broker=broker, entries=again)
 
-    async def _store_again(self, entry: StoredEntry) -> bool:
+    async def _store_again(self, entry: StoredEntry, due: datetime) -> bool:
         """In the place of the old one, unless that has gone meanwhile: then False."""
-        headers = entry.headers | {"Nats-Expected-Last-Subject-Sequence": str(entry.sequence)}
+        headers = entry.headers | {
+            "Nats-Expected-Last-Subject-Sequence": str(entry.sequence),
+            "Nats-Schedule": f"@at {due.isoformat(timespec='milliseconds').replace('+00:00', 'Z')}",
+            kept.NOT_BEFORE: f"{due.timestamp():.3f}",
+        }
         headers.pop("Nats-Msg-Id", None)  # by which the server would take it for the same
         try:
             await self._bus.acked.store(entry.subject, entry.data, headers)
@@ -69,9 +77,16 @@ class Overdue:
         return True
 
 
-def _due(entry: StoredEntry) -> datetime:
-    """When an entry is due; the end of time for one that is none of ours."""
+def due_again(entry: StoredEntry, now: datetime) -> datetime | None:
+    """When an entry is to be brought whose time was lost; None where it only has to wait.
+
+    What was stored in the future was stored before the clock jumped back: its wait begins anew.
+    """
     try:
-        return datetime.fromtimestamp(float(entry.headers[kept.NOT_BEFORE]), UTC)
+        due = datetime.fromtimestamp(float(entry.headers[kept.NOT_BEFORE]), UTC)
     except (KeyError, ValueError, OverflowError):
-        return datetime.max.replace(tzinfo=UTC)
+        return None
+    stored_at = datetime.fromisoformat(entry.stored_at)
+    if stored_at > now + _LATE:
+        return now + max(due - stored_at, timedelta())
+    return due if due < now - _LATE else None

@@ -7,9 +7,7 @@ do no harm: JetStream gives each entry to one puller. A lane that stays empty fo
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import Final
 
 import structlog
@@ -19,13 +17,11 @@ from scaup.core.bus.kv import Metadata
 from scaup.core.bus.pull import Puller
 from scaup.core.bus.topology import QUEUE_ACK_WAIT_S, ensure_consumer, queue_consumer, remove_consumer
 from scaup.core.codec import kept
-from scaup.core.codec.kept import Facts
 from scaup.core.model import names
 from scaup.core.model.errors import BusError
 from scaup.core.model.names import Lane
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.entries import Delivery
-from scaup.dispatcher.settle import SCHEDULE_FROM_S
 from scaup.dispatcher.suspicion import Place
 from scaup.dispatcher.target import Target, Tools
 from scaup.dispatcher.trials import Suspect, Trials
@@ -143,9 +139,9 @@ class LaneQueue:
             log.error("queues.unreadable", lane=self.lane, error=str(error))  # noqa: TRY400
             self._tools.bus.post(msg.reply, b"+TERM")
             return
-        facts = delivery.facts
         self._held[msg.reply] = delivery
-        if (wait_s := _wait_s(facts, time.time())) > 0:
+        now = self._tools.settler.now(self.lane.broker)
+        if (wait_s := _wait_s(delivery.facts.not_before, metadata.stored_ns / 1e9, now)) > 0:
             self._loop.call_later(wait_s, self._offer, delivery)
         else:
             self._target.offer(delivery)
@@ -191,10 +187,6 @@ def delivery_of(
     )
 
 
-def _wait_s(facts: Facts, now: float) -> float:
-    """Seconds until an entry is due; never more than the wait it was stored with, for a clock may have jumped back."""
-    try:
-        whole_s = facts.not_before - datetime.fromisoformat(facts.last_failure).timestamp()
-    except ValueError:
-        whole_s = SCHEDULE_FROM_S
-    return max(min(facts.not_before - now, whole_s), 0.0)
+def _wait_s(not_before: float, stored_at: float, now: float) -> float:
+    """Seconds until an entry is due, all by the server's clock; never more than it was stored for, should that jump."""
+    return max(not_before - max(now, stored_at), 0.0)
