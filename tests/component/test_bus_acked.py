@@ -14,7 +14,13 @@ from scaup.core.bus import acked
 from scaup.core.bus.acked import Stored
 from scaup.core.bus.client import Entry, header_lines
 from scaup.core.bus.connection import Bus, BusAccess, connect
-from scaup.core.model.errors import BusRequestError, BusUnavailableError, EventTooLargeError, LogFullError
+from scaup.core.model.errors import (
+    BusRequestError,
+    BusUnavailableError,
+    EventTooLargeError,
+    LogFullError,
+    StorageFullError,
+)
 from tests.support.natsserver import NatsServer, nats_server
 from tests.support.waiting import eventually
 
@@ -133,7 +139,7 @@ async def test_a_full_account_is_full_too(tmp_path: Path) -> None:
             await bus.api("STREAM.CREATE.s", STREAM)
             storing = (bus.acked.store("s.a", b"x" * 100_000) for _ in range(20))
             outcomes = await asyncio.gather(*storing, return_exceptions=True)
-        assert {type(outcome) for outcome in outcomes} == {Stored, LogFullError}
+        assert {type(outcome) for outcome in outcomes} == {Stored, StorageFullError}
 
 
 async def test_a_refusal_of_another_kind_keeps_its_number(nats: NatsServer) -> None:

@@ -231,8 +231,8 @@ async def world(nats_url: str, **broker: Any) -> AsyncIterator[World]:
         definition = a_broker(BROKER, **broker)
         await topology.ensure_broker(bus, definition)
         bucket = Bucket(bus, names.DEFINITIONS_BUCKET)
-        await bucket.ensure()
-        await Bucket(bus, names.REPLICAS_BUCKET).ensure(ttl_s=20)
+        await bucket.ensure(replicas=definition.replicas)
+        await Bucket(bus, names.REPLICAS_BUCKET).ensure(ttl_s=20, replicas=definition.replicas)
         await bucket.put(names.broker_key(definition.uid), dumps(to_json(definition)))
         async with AsyncExitStack() as running:
             made = World(bus, nats_url, definition, bucket, running)

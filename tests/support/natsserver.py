@@ -1,15 +1,18 @@
-"""A real nats-server from its wheel, on a free port, as a context."""
+"""Real nats-servers from their wheel, one or a cluster of three, on free ports, as contexts."""
 
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass
@@ -19,7 +22,11 @@ class NatsServer:
     directory: Path
     port: int = -1
     extra: str = ""
+    jetstream: str = ""
+    """More settings of JetStream, such as ``max_file_store: 1000000``."""
     process: subprocess.Popen[bytes] | None = None
+    monitor: str = ""
+    """Where its own figures are, for a server whose ``extra`` asks for them (``http``)."""
 
     @property
     def url(self) -> str:
@@ -31,7 +38,7 @@ class NatsServer:
         config = self.directory / "nats.conf"
         config.write_text(
             f'listen: "127.0.0.1:{self.port}"\nmax_payload: 2097152\n'
-            f'jetstream {{ store_dir: "{self.directory / "js"}" }}\n{self.extra}\n'
+            f'jetstream {{ store_dir: "{self.directory / "js"}"\n{self.jetstream} }}\n{self.extra}\n'
         )
         for old in self.directory.glob("nats-server_*.ports"):
             old.unlink()
@@ -44,7 +51,9 @@ class NatsServer:
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError((self.directory / "nats.log").read_text()[-2000:])
             time.sleep(0.005)
-        self.port = int(json.loads(ports.read_text())["nats"][0].rsplit(":", 1)[1])
+        found = json.loads(ports.read_text())
+        self.port = int(found["nats"][0].rsplit(":", 1)[1])
+        self.monitor = found.get("monitoring", [""])[0]
 
     def kill(self) -> None:
         """Kill -9, as a crash would."""
@@ -53,13 +62,74 @@ class NatsServer:
             self.process.wait()
             self.process = None
 
+    def figures(self, path: str) -> Any:
+        """What the server says of itself at ``path`` of its monitoring port."""
+        with urllib.request.urlopen(f"{self.monitor}/{path}", timeout=5) as answer:
+            return json.load(answer)
+
 
 @contextmanager
-def nats_server(directory: Path, extra: str = "") -> Iterator[NatsServer]:
+def nats_server(directory: Path, extra: str = "", jetstream: str = "") -> Iterator[NatsServer]:
     """A server for the length of a test."""
-    server = NatsServer(directory, extra=extra)
+    server = NatsServer(directory, extra=extra, jetstream=jetstream)
     server.start()
     try:
         yield server
     finally:
         server.kill()
+
+
+@dataclass
+class Cluster:
+    """Three servers that are one JetStream, each by its name."""
+
+    nodes: dict[str, NatsServer]
+
+    @property
+    def url(self) -> str:
+        """All of them, as an operator writes it."""
+        return ", ".join(node.url for node in self.nodes.values())
+
+    def start(self, deadline_s: float = 30.0) -> None:
+        """Start who does not run, and wait until all are one cluster again."""
+        for node in self.nodes.values():
+            if node.process is None:
+                node.start()
+        end = time.monotonic() + deadline_s
+        while not self.is_whole:
+            if time.monotonic() > end:
+                logs = [(node.directory / "nats.log").read_text()[-1000:] for node in self.nodes.values()]
+                raise RuntimeError("\n".join(logs))
+            time.sleep(0.05)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all know the same leader, and that leader knows all to be up to date."""
+        seen = {name: node.figures("jsz").get("meta_cluster") or {} for name, node in self.nodes.items()}
+        leaders = {meta.get("leader") for meta in seen.values()}
+        if len(leaders) > 1 or (leader := leaders.pop()) not in seen:
+            return False
+        followers = seen[leader].get("replicas") or []
+        return sum(bool(follower["current"]) for follower in followers) == len(self.nodes) - 1
+
+
+@contextmanager
+def cluster(directory: Path) -> Iterator[Cluster]:
+    """A cluster of three for the length of a test."""
+    with ExitStack() as stack:
+        socks = {name: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for name in ("n1", "n2", "n3")}
+        ports = {name: sock.getsockname()[1] for name, sock in socks.items()}
+    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports.values())
+    made = Cluster({})
+    for name, port in ports.items():
+        extra = (
+            f'server_name: {name}\nhttp: "127.0.0.1:-1"\n'
+            f'cluster {{ name: test, listen: "127.0.0.1:{port}", routes: [{routes}] }}'
+        )
+        made.nodes[name] = NatsServer(directory / name, extra=extra)
+    try:
+        made.start()
+        yield made
+    finally:
+        for node in made.nodes.values():
+            node.kill()

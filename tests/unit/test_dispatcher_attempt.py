@@ -84,6 +84,15 @@ def test_retry_after_may_be_a_date() -> None:
     assert 98 < seconds <= 100
 
 
+@pytest.mark.parametrize("ahead_s", [-86400, 0, 86400])
+def test_date_to_retry_after_is_counted_from_the_date_of_the_answer_whatever_our_clock_says(ahead_s: int) -> None:
+    sent = time.time() + ahead_s
+    dates = [(b"date", formatdate(sent, usegmt=True).encode())]
+    dates.append((b"retry-after", formatdate(sent + 100, usegmt=True).encode()))
+    assert read(Answer(503, dates, b"")) == Refused(503, b"", 100.0)
+    assert _retry_after_s(formatdate(time.time() + 100, usegmt=True), "yesterday") == pytest.approx(99.5, abs=1)
+
+
 @pytest.mark.parametrize("status", [201, 202, 204, 299])
 def test_event_in_any_success_but_200_is_none(status: int) -> None:
     assert read(Answer(status, _CE)) == Accepted(status)

@@ -1,6 +1,7 @@
 """The streams of Brokers: made before a Broker's definition is published, removed after it is gone.
 
-A Broker whose streams the bus refuses does not hold up the others; it is tried again now and then.
+A Broker whose streams the bus refuses does not hold up the others; it is tried again now and then. What all Brokers
+need, the buckets, is kept on as many servers as the Broker that is kept on the most.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import structlog
 
 from scaup.core.bus import topology
 from scaup.core.bus.connection import Bus
+from scaup.core.bus.kv import Bucket
 from scaup.core.model.definitions import BrokerDefinition
 from scaup.core.model.errors import BusRequestError
-from scaup.core.model.names import BrokerUid
+from scaup.core.model.names import DEFINITIONS_BUCKET, OBJECTS_BUCKET, REPLICAS_BUCKET, BrokerUid
 
 log = structlog.get_logger()
 
@@ -32,6 +34,7 @@ class Provisioner:
         self._done: dict[str, tuple[Any, ...]] = {}
         self._removed: set[str] = set()
         self._retry_at: dict[str, float] = {}
+        self._kept_on = 1
         self.problems: dict[str, str] = {}
         self.is_left_over = False
 
@@ -43,6 +46,7 @@ class Provisioner:
         """Take nothing for granted that was done in another era: the bus may have lost everything since."""
         if era != self._era:
             self._era = era
+            self._kept_on = 1
             for remembered in (self._done, self._removed, self._retry_at):
                 remembered.clear()
 
@@ -59,6 +63,7 @@ class Provisioner:
         for result in await asyncio.gather(*map(one, todo), return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
+        await self._keep_buckets()
 
     async def remove(self, brokers: Iterable[str]) -> None:
         """Remove what Brokers have left behind that are no more. Raises BusUnavailableError where the bus is away.
@@ -80,6 +85,18 @@ class Provisioner:
                 log.info("provision.removed", broker=uid)
                 self._removed.add(uid)
                 self._retry_at.pop(uid, None)
+
+    async def _keep_buckets(self) -> None:
+        """On as many servers as the streams of a Broker are, never on fewer again: a Broker is no safer than they."""
+        most = max((replicas for *_, replicas in self._done.values()), default=1)
+        if most <= self._kept_on:
+            return
+        self._kept_on = most
+        for name in (DEFINITIONS_BUCKET, REPLICAS_BUCKET, OBJECTS_BUCKET):
+            try:
+                await Bucket(self._bus, name).keep_on(most)
+            except BusRequestError as error:
+                log.warning("provision.bucket_refused", bucket=name, replicas=most, why=str(error))
 
     async def _ensure(self, broker: BrokerDefinition) -> None:
         try:

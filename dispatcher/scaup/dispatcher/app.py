@@ -25,6 +25,7 @@ from scaup.dispatcher.capacity import Capacity
 from scaup.dispatcher.child import environ_of
 from scaup.dispatcher.counts import Counts
 from scaup.dispatcher.keeper import Keeper, every
+from scaup.dispatcher.overdue import Overdue
 from scaup.dispatcher.parking import Parking
 from scaup.dispatcher.queues import LaneQueue
 from scaup.dispatcher.settings import DispatcherSettings
@@ -64,6 +65,7 @@ class Dispatcher:
         )
         self._trials = Trials(plane.bus, plane.definitions, settler, environ_of(settings))
         self._trials.heard_filters = self._heard_filters
+        self._overdue = Overdue(plane.bus)
         self._keeper = Keeper(plane.bus, plane.definitions, self._counts)
         self._targets: dict[Lane, Target] = {}
         self._workers: dict[BrokerUid, tuple[BrokerWorker, asyncio.Task[None]]] = {}
@@ -212,6 +214,7 @@ class Dispatcher:
         if self._owns(broker.uid):
             await self._keeper.look_after_log(broker)
             await self._keeper.show_dead_letters(broker)
+            await self._overdue.look_after(broker.uid)
         await self._keeper.show_queues(broker)
 
     def _is_deleted(self, uid: TriggerUid) -> bool:

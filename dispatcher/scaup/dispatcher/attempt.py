@@ -110,7 +110,7 @@ class Attempts:
     def _read(self, answer: Answer) -> Outcome:
         status = answer.status
         if not 200 <= status < 300:
-            return Refused(status, answer.body, _retry_after_s(answer.header(b"retry-after")))
+            return Refused(status, answer.body, _retry_after_s(answer.header(b"retry-after"), answer.header(b"date")))
         if status != 200:
             return Accepted(status)
         content_type = answer.header(b"content-type")
@@ -137,13 +137,25 @@ class Attempts:
         return origin
 
 
-def _retry_after_s(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, in either form (RFC 9110 10.2.3); None where there is none to be read."""
+def _retry_after_s(value: str | None, date: str | None = None) -> float | None:
+    """Seconds of a Retry-After header, in either form (RFC 9110 10.2.3); None where there is none to be read.
+
+    A moment is counted from the answer's own ``date``, where it has one: both are of one clock, whatever ours says.
+    """
     if value is None:
         return None
     if value.isascii() and value.strip().isdigit():
         return float(value)
+    moment = _moment(value)
+    if moment is None:
+        return None
+    now = _moment(date or "")
+    return max(moment - (time.time() if now is None else now), 0.0)
+
+
+def _moment(text: str) -> float | None:
+    """An HTTP date in seconds since the epoch."""
     try:
-        return max(email.utils.parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+        return email.utils.parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None

@@ -1,11 +1,15 @@
 """How many events wait in each lane: asked of the bus every two seconds, counted in between.
 
-Keeps the quota (JetStream cannot, decision 0003), tells the owners which lanes have work, and feeds the gauges.
+Keeps the quota (JetStream cannot, decision 0003), tells the owners which lanes have work, and feeds the gauges. It
+hears the server's time with the same answers.
 """
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
+from datetime import datetime
 from typing import Final
 
 from scaup.core.bus.connection import Bus
@@ -24,6 +28,12 @@ class Counts:
         self._quota = quota
         self._lanes: Counter[Lane] = Counter()
         self._rounds: Counter[BrokerUid] = Counter()
+        self._ahead_s: dict[BrokerUid, float] = {}
+
+    def now(self, broker: BrokerUid) -> float:
+        """The time by which the server brings what waits, in seconds since the epoch; ours before it was heard."""
+        ahead_s = self._ahead_s.get(broker)
+        return time.time() if ahead_s is None else asyncio.get_running_loop().time() + ahead_s
 
     def room(self, lane: Lane) -> int:
         """Events that the lane's quota still allows."""
@@ -48,7 +58,9 @@ class Counts:
         at every fifth sweep only.
         """
         stream = names.queue_stream(broker)
-        state = (await self._bus.api(f"STREAM.INFO.{stream}"))["state"]
+        answer = await self._bus.api(f"STREAM.INFO.{stream}")
+        self._ahead_s[broker] = datetime.fromisoformat(answer["ts"]).timestamp() - asyncio.get_running_loop().time()
+        state = answer["state"]
         messages = state["messages"]
         fresh: Counter[Lane] = Counter()
         if messages:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -49,7 +49,8 @@ class Keeper:
     async def look_after_log(self, broker: BrokerDefinition) -> None:
         """Trim the log up to what all its consumers have settled, by age and by size; show its lag. Raises BusError."""
         stream = names.log_stream(broker.uid)
-        state: dict[str, Any] = (await self._bus.api(f"STREAM.INFO.{stream}"))["state"]
+        info = await self._bus.api(f"STREAM.INFO.{stream}")
+        state: dict[str, Any] = info["state"]
         consumers = (await self._bus.api(f"CONSUMER.LIST.{stream}"))["consumers"]
         dispatch = next((c for c in consumers if c["name"] == names.DISPATCH_CONSUMER), None)
         if dispatch is not None:
@@ -64,7 +65,8 @@ class Keeper:
         if state["bytes"] > broker.log_max_bytes * _FULL_AT:
             surplus = state["bytes"] - broker.log_max_bytes * _TRIM_TO
             upto = first + int(surplus / (state["bytes"] / state["messages"])) + 1
-        oldest = datetime.now(UTC) - timedelta(seconds=broker.history_max_age_s)
+        # By the server's clock, which stored the entries: a jump of ours costs no history.
+        oldest = _moment(info["ts"]) - timedelta(seconds=broker.history_max_age_s)
         if _moment(state["first_ts"]) < oldest:
             upto = max(upto, await self._first_since(stream, oldest) or state["last_seq"] + 1)
         upto = min(upto, floor + 1)

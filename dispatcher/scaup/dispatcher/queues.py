@@ -7,7 +7,6 @@ do no harm: JetStream gives each entry to one puller. A lane that stays empty fo
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -140,10 +139,9 @@ class LaneQueue:
             log.error("queues.unreadable", lane=self.lane, error=str(error))  # noqa: TRY400
             self._tools.bus.post(msg.reply, b"+TERM")
             return
-        facts = delivery.facts
         self._held[msg.reply] = delivery
-        wait_s = facts.not_before - time.time() if facts.not_before else 0.0
-        if wait_s > 0:
+        now = self._tools.settler.now(self.lane.broker)
+        if (wait_s := _wait_s(delivery.facts.not_before, metadata.stored_ns / 1e9, now)) > 0:
             self._loop.call_later(wait_s, self._offer, delivery)
         else:
             self._target.offer(delivery)
@@ -187,3 +185,8 @@ def delivery_of(
     return Delivery(
         lane, Outgoing(kept.event_headers(headers), data), facts, release, abandon, lease_until=float("inf")
     )
+
+
+def _wait_s(not_before: float, stored_at: float, now: float) -> float:
+    """Seconds until an entry is due, all by the server's clock; never more than it was stored for, should that jump."""
+    return max(not_before - max(now, stored_at), 0.0)

@@ -6,7 +6,6 @@ Every method returns when the consequence is stored and raises BusError when it 
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +23,7 @@ from scaup.core.codec import kept, percent, stored
 from scaup.core.codec.kept import Facts
 from scaup.core.model import names
 from scaup.core.model.definitions import TriggerDefinition
-from scaup.core.model.errors import BusRequestError, EventTooLargeError, LogFullError
+from scaup.core.model.errors import BusRequestError, EventTooLargeError, LogFullError, StorageFullError
 from scaup.core.model.event import HOPS, Event
 from scaup.core.model.names import DEAD_LETTER, SUBSCRIBER, BrokerUid, Lane, TriggerUid
 from scaup.core.runtime.definitions import Definitions
@@ -62,7 +61,7 @@ class Settler:
             await self.dead_letter(delivery, replace(facts, reason=f"the queue is full; {facts.reason}".strip("; ")))
             return
         # What is parked already waits under a schedule: only another schedule takes its place.
-        due = time.time() + delay_s if delay_s or delivery.parked is not None else 0.0
+        due = self._counts.now(lane.broker) + delay_s if delay_s or delivery.parked is not None else 0.0
         again = f":{due:.3f}" if delivery.parked is not None else ""
         self._counts.add(lane, int(is_more))  # before it is stored, for many are being parked at once
         try:
@@ -73,6 +72,10 @@ class Settler:
         if is_more:
             self._trigger_counter(lane, reason)
         delivery.parked = sequence
+
+    def now(self, broker: BrokerUid) -> float:
+        """The server's time, of which ``not_before`` is."""
+        return self._counts.now(broker)
 
     def room(self, lane: Lane) -> int:
         """Events that the lane's quota still allows."""
@@ -161,6 +164,8 @@ class Settler:
             headers[kept.TRIGGER] = f"{trigger.namespace}/{trigger.name}"
         try:
             await self._bus.acked.store(names.dead_subject(broker, uid), outgoing.data, headers)
+        except StorageFullError:
+            raise
         except LogFullError:
             self.drop(Lane(broker, uid or TriggerUid("")), "dead_letters_full")
         except EventTooLargeError:
@@ -181,6 +186,8 @@ class Settler:
             headers[kept.TRIGGER] = f"{trigger.namespace}/{trigger.name}"
         try:
             await self._bus.acked.store(names.dead_subject(lane.broker, lane.trigger), outgoing.data, headers)
+        except StorageFullError:
+            raise  # the policy is about this Trigger's dead letters: what has no room anywhere waits for some
         except LogFullError:
             self.drop(lane, "dead_letters_full")
 
@@ -189,7 +196,7 @@ class Settler:
         headers = {**outgoing.headers, **kept.to_headers(facts)}
         headers["Nats-Msg-Id"] = names.parking_id(lane, facts.sequence, facts.attempts) + again
         subject = target
-        if facts.not_before and (again or facts.not_before - time.time() >= SCHEDULE_FROM_S):
+        if facts.not_before and (again or facts.not_before - self._counts.now(lane.broker) >= SCHEDULE_FROM_S):
             due = datetime.fromtimestamp(facts.not_before, UTC).isoformat(timespec="milliseconds")
             headers["Nats-Schedule"] = f"@at {due.replace('+00:00', 'Z')}"
             headers["Nats-Schedule-Target"] = target

@@ -58,6 +58,7 @@ _FEW: Final = 8
 _TURNS: Final = 10
 """Turns of the event loop that an attempt takes at most: how much longer one may take on a busy machine."""
 _WEIGHT: Final = 0.2
+_STARTED_AT: Final = time.time() - time.monotonic()
 _WORDS: Final[dict[type, str]] = {
     Accepted: "accepted",
     Replied: "replied",
@@ -273,7 +274,9 @@ class Target:
 
     def _queued_s(self, facts: Facts) -> float:
         """Seconds that an event of the queue has waited since its acceptance, or since it became a dead letter."""
-        return _since(facts.last_failure or facts.accepted if self.lane.kind == DEAD_LETTER else facts.accepted)
+        since = facts.last_failure or facts.accepted if self.lane.kind == DEAD_LETTER else facts.accepted
+        # The earlier of two clocks: one that jumps forward must not make dead letters of all that waits.
+        return _since(since, min(time.time(), _STARTED_AT + time.monotonic()))
 
     def _learn(self, outcome: Outcome, trigger: TriggerDefinition, started: float, *, is_first: bool) -> None:
         """What the outcome says about the sink: for the limit, the breaker and the counters.
@@ -318,6 +321,7 @@ class Target:
         return self._extra
 
 
-def _since(moment: str) -> float:
+def _since(moment: str, now: float | None = None) -> float:
     """Seconds since an RFC 3339 time; 0 where it is not known."""
-    return max(time.time() - datetime.fromisoformat(moment).timestamp(), 0.0) if moment else 0.0
+    now = time.time() if now is None else now
+    return max(now - datetime.fromisoformat(moment).timestamp(), 0.0) if moment else 0.0

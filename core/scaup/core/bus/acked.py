@@ -16,13 +16,20 @@ import orjson
 from nats.aio.msg import Msg
 
 from scaup.core.bus.client import Entry, QuickClient, size_of
-from scaup.core.model.errors import BusError, BusRequestError, BusUnavailableError, EventTooLargeError, LogFullError
+from scaup.core.model.errors import (
+    BusError,
+    BusRequestError,
+    BusUnavailableError,
+    EventTooLargeError,
+    LogFullError,
+    StorageFullError,
+)
 
 ACK_TIMEOUT_S: Final = 5.0
 _SWEEP_S: Final = 0.5
 
 # JetStream's numbers for "no room" of the account or the server; a stream's own limits all have 10077 and a text.
-_FULL: Final = frozenset({10047, 10023, 10028, 10002})
+_STORAGE_FULL: Final = frozenset({10047, 10023, 10028, 10002})
 _FULL_WORDS: Final = frozenset(
     {"maximum messages exceeded", "maximum bytes exceeded", "maximum messages per subject exceeded"}
 )
@@ -60,7 +67,8 @@ class AckedPublisher:
     async def store(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> Stored:
         """Publish and wait until the stream has it.
 
-        Raises LogFullError (its limits), EventTooLargeError (over the server's ``max_payload``, headers included),
+        Raises LogFullError (its limits; StorageFullError those of NATS as a whole), EventTooLargeError (over the
+        server's ``max_payload``, headers included),
         BusRequestError (refused otherwise), and BusUnavailableError: no connection, or no answer within 5 s, in
         which case the message may be stored all the same.
         """
@@ -162,7 +170,10 @@ def _read(data: bytes) -> Stored:
     if (error := answer.get("error")) is None:
         return Stored(answer["seq"], answer.get("duplicate", False))
     description, number = error.get("description", ""), error.get("err_code", 0)
-    if number in _FULL or description in _FULL_WORDS:
+    if number in _STORAGE_FULL:
+        msg = f"NATS has no room left: {description}"
+        raise StorageFullError(msg, hint="make room on the disk of the NATS servers, or raise their JetStream limits")
+    if description in _FULL_WORDS:
         msg = f"the stream is full: {description}"
         raise LogFullError(msg)
     msg = f"the stream refused the message: {description} ({number})"

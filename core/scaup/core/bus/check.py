@@ -37,7 +37,7 @@ async def problems(access: BusAccess, *, within_s: float = _WITHIN_S) -> list[st
     try:
         async with asyncio.timeout(within_s):
             await client.connect(
-                servers=access.url.split(","),
+                servers=access.servers,
                 token=access.token,
                 user_credentials=access.creds,
                 tls=ssl.create_default_context(cafile=access.ca) if access.ca else None,

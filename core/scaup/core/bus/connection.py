@@ -40,6 +40,11 @@ class BusAccess:
     ca: str | None = None
     token: str | None = None
 
+    @property
+    def servers(self) -> list[str]:
+        """The servers that ``url`` names, one or several with commas between them."""
+        return [server.strip() for server in self.url.split(",") if server.strip()]
+
 
 class Bus:
     """One connection to NATS, shared by everything in a process.
@@ -188,7 +193,7 @@ async def connect(access: BusAccess, name: str) -> AsyncIterator[Bus]:
         bus.closed.set()
 
     await client.connect(
-        servers=access.url.split(","),
+        servers=access.servers,
         name=name,
         token=access.token,
         user_credentials=access.creds,

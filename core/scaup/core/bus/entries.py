@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.kv import NO_MESSAGE, STREAM_NOT_FOUND
@@ -27,10 +27,14 @@ class StoredEntry:
     stored_at: str
 
 
-async def get(bus: Bus, stream: str, sequence: int) -> StoredEntry | None:
-    """The entry, or None where it, or its stream, is not there (any more). Raises BusError where nobody answers."""
+async def get(bus: Bus, stream: str, sequence: int, *, next_of: str = "") -> StoredEntry | None:
+    """The entry, or None where it, or its stream, is not there (any more). Raises BusError where nobody answers.
+
+    With ``next_of`` the first one of that subject (wildcards are allowed) at that sequence or after.
+    """
+    wanted: dict[str, Any] = {"seq": sequence} | ({"next_by_subj": next_of} if next_of else {})
     try:
-        answer = await bus.api(f"STREAM.MSG.GET.{stream}", {"seq": sequence})
+        answer = await bus.api(f"STREAM.MSG.GET.{stream}", wanted)
     except BusRequestError as error:
         if error.err_code in _GONE:
             return None

@@ -93,6 +93,17 @@ class Bucket:
                 if raced.err_code != STREAM_EXISTS:
                     raise
 
+    async def keep_on(self, replicas: int) -> None:
+        """Keep the bucket, where it is, on at least so many servers. BusRequestError where NATS has not as many."""
+        try:
+            present = (await self._bus.api(f"STREAM.INFO.{self.stream}"))["config"]
+        except BusRequestError as error:
+            if error.err_code != STREAM_NOT_FOUND:
+                raise
+            return
+        if present["num_replicas"] < replicas:
+            await self._bus.api(f"STREAM.UPDATE.{self.stream}", present | {"num_replicas": replicas})
+
     async def put(self, key: str, value: bytes, *, expected: int | None = None) -> int:
         """Store a value and give back its revision.
 

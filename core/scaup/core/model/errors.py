@@ -80,6 +80,12 @@ class LogFullError(BusError):
     code = "bus.full"
 
 
+class StorageFullError(LogFullError):
+    """NATS as a whole has no room left: the disk, or the limits of the server or the account; nothing was stored."""
+
+    code = "bus.storage-full"
+
+
 class OverloadedError(BusError):
     """Too much is under way already; nothing was stored."""
 
