@@ -27,6 +27,7 @@ REPORT_PATIENCE_S: Final = 5.0
 """A replica whose reports were not stored for so long does not call itself ready."""
 LIVE_S: Final = 6.5
 _TTL_S: Final = 20.0
+_LEAVE_S: Final = 1.0
 _GATHER_S: Final = 0.02
 
 
@@ -84,8 +85,9 @@ async def report(
 
 async def leave(bus: Bus, role: str, replica: str) -> None:
     """Say that this replica is gone, so that nobody has to wait to find out."""
-    with suppress(BusError):
-        await Bucket(bus, REPLICAS_BUCKET).delete(replica_key(role, replica))
+    with suppress(BusError, TimeoutError):
+        async with asyncio.timeout(_LEAVE_S):  # a bus that says nothing must not use up the time to stop
+            await Bucket(bus, REPLICAS_BUCKET).delete(replica_key(role, replica))
 
 
 class Roster:
