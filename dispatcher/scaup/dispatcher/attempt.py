@@ -14,7 +14,7 @@ from typing import Final
 from scaup.core.codec import http, percent
 from scaup.core.codec.kept import MAX_ERROR_DATA
 from scaup.core.codec.stored import from_headers
-from scaup.core.http.outbound import Answer, NoAnswerError, Origin, Outbound
+from scaup.core.http.outbound import Answer, NoAnswerError, Origin, Outbound, SwitchedError
 from scaup.core.model.definitions import Address
 from scaup.core.model.errors import MalformedEventError
 from scaup.core.model.event import HOPS, REQUIRED, Event, is_passed
@@ -97,6 +97,8 @@ class Attempts:
         except TimeoutError as error:
             why = f": {error}" if str(error) else ""
             return NoAnswer(f"no answer from {address.url} within {timeout_s:g} s{why}", timed_out=True)
+        except SwitchedError:
+            return Refused(101)  # DP-10: 1xx is final
         except NoAnswerError as error:
             return NoAnswer(f"{address.url}: {error}")
         except ValueError as error:
