@@ -22,7 +22,6 @@ from tests.support.sinks import OK, RESET, Reaction, Sink, answer, raw, reply, s
 from tests.support.spec import STRUCTURED, Producer, until_quiet, whole_broker
 from tests.support.waiting import eventually
 
-
 NONSENSE = raw(b"nonsense\r\n\r\n", end="close")
 
 
@@ -327,7 +326,7 @@ async def test_cp_37_attributes_match_exactly_and_empty_is_any_value(nats: NatsS
         for number, (attributes, _, _) in enumerate(FILTERS.values()):
             await here.world.trigger(f"t{number}", f"{there.url}{number}", attributes=attributes or None)
         for number, (_, extensions, _) in enumerate(FILTERS.values()):
-            await here.producer.post(f"e{number}", **extensions)
+            await here.producer.post(f"e{number}", b"", "", **extensions)
         await until_quiet(here.world)
     got = {(request.path[1:], request.id) for request in there.requests}
     found = {row: (str(number), f"e{number}") in got for number, row in enumerate(FILTERS)}

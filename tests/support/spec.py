@@ -13,7 +13,7 @@ import orjson
 
 from scaup.controller.app import Controller
 from scaup.core.bus.kv import Bucket
-from scaup.core.model.names import DEFINITIONS_BUCKET, BrokerUid
+from scaup.core.model.names import DEFINITIONS_BUCKET, REPLICAS_BUCKET, BrokerUid
 from tests.support import controlplane, dataplane
 from tests.support.events import REQUIRED, a_broker
 from tests.support.rawhttp import BINARY, Answer, send
@@ -143,6 +143,7 @@ async def cluster(directory: Path, nats_url: str) -> AsyncIterator[Cluster]:
         await api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", CRD)
         api.running.append(asyncio.create_task(Controller(api.bus, api.api, url).run()))
         plane = dataplane.World(api.bus, nats_url, a_broker(), Bucket(api.bus, DEFINITIONS_BUCKET), running)
+        await Bucket(api.bus, REPLICAS_BUCKET).ensure(ttl_s=20)
         await plane.filter()
         await plane.dispatcher()
         yield Cluster(api, plane, url)
