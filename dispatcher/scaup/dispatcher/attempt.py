@@ -9,6 +9,7 @@ from __future__ import annotations
 import email.utils
 import time
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Final
 
 from scaup.core.codec import http, percent
@@ -146,6 +147,9 @@ def _retry_after_s(value: str | None) -> float | None:
     if value.isascii() and value.strip().isdigit():
         return float(value)
     try:
-        return max(email.utils.parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+        date = email.utils.parsedate_to_datetime(value)
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)  # the form without a zone is of UTC too (RFC 9110 5.6.7)
+        return max(date.timestamp() - time.time(), 0.0)
     except (TypeError, ValueError, OverflowError):
         return None
