@@ -1,6 +1,6 @@
 """From definitions to deliveries (specs/eventing/control-plane.md): what Brokers and Triggers say is what happens.
 
-CP-3, CP-18 to CP-20, CP-30, CP-34, CP-35 and CP-44, with the real local API, controller and data plane.
+CP-3, CP-18 to CP-20, CP-30, CP-34, CP-35, CP-39 and CP-44, with the real local API, controller and data plane.
 """
 
 from __future__ import annotations
@@ -260,6 +260,35 @@ async def test_the_format_of_a_broker_and_of_a_trigger_reaches_the_subscriber(na
     }
     bodies = {orjson.dumps(orjson.loads(r.body)["data"]) if is_structured(r) else r.body for r in there.requests}
     assert bodies == {b'{"a":1}'}
+
+
+async def test_cp_39_conditions_are_a_list_of_unique_types_that_ready_sums_up(nats: NatsServer, tmp_path: Path) -> None:
+    """control-plane.md CP-38 to CP-42, MUST: of Brokers and Triggers, well or not, with their generation."""
+    nobody = {"ref": {"apiVersion": "pond.test/v1", "kind": "Pond", "name": "nobody"}}
+    async with cluster(tmp_path, nats.url) as here:
+        await here.producer(await here.api.broker())
+        well = [
+            await here.ready(f"{EVENTING}/namespaces/default/brokers/default"),
+            await here.ready(await here.api.trigger("well", {"uri": "http://sink.test/"})),
+        ]
+        spoilt = [
+            await here.api.broker("spoilt", delivery={"deadLetterSink": nobody}),
+            await here.api.trigger("spoilt", nobody),
+            await here.api.trigger("alone", {"uri": "http://sink.test/"}, broker="none"),
+        ]
+        values = [*well, *[await here.api.until(path, "Ready", "False") for path in spoilt]]
+    for value in values:
+        status = value["status"]
+        conditions = status["conditions"]
+        assert status["observedGeneration"] == value["metadata"]["generation"]
+        assert len({one["type"] for one in conditions}) == len(conditions)
+        allowed = {"type", "status", "reason", "message", "severity", "lastTransitionTime"}
+        assert all(one.keys() <= allowed and one["status"] in {"True", "False", "Unknown"} for one in conditions)
+        assert all(one.get("reason") and one.get("message") for one in conditions if one["status"] != "True")
+        rest = {one["status"] for one in conditions if one["type"] != "Ready"}
+        ready = condition_of(value, "Ready")
+        assert not ready.get("severity")
+        assert ready["status"] == ("False" if "False" in rest else "True")
 
 
 MALFORMED: dict[str, tuple[dict[str, str], bytes]] = {
