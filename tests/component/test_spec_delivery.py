@@ -1,290 +1,334 @@
-"""Knative Eventing, specs/eventing/control-plane.md, what it says about delivery: a test for each row.
+"""Delivery by the specification (specs/eventing/control-plane.md): CP-21 to CP-24, CP-31 to CP-33, CP-36, CP-37.
 
-The rows are those of docs/conformance.md. Black box, as in test_spec_dataplane.py.
+What happens to an event between its acceptance and its end, seen from the producer, the sinks and the dead letters.
+Replies are in ``test_spec_replies``, what needs the controller in ``test_spec_definitions``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import itertools
-from pathlib import Path
-from typing import Any
+from itertools import pairwise
 
+import orjson
 import pytest
 
-from scaup.core.model import names
-from scaup.core.model.definitions import Destination
-from tests.support.broker import a_broker
-from tests.support.controlplane import data_plane
-from tests.support.controlplane import world as controlled
-from tests.support.dataplane import delivery
+from scaup.core.model.definitions import Delivery, Destination
+from tests.support.dataplane import delivery, world
 from tests.support.natsserver import NatsServer
-from tests.support.sinks import OK, Reaction, Request, answer, reply, sink
+from tests.support.rawhttp import BINARY
+from tests.support.services import ingress_here
+from tests.support.sinks import OK, RESET, Reaction, Sink, answer, raw, reply, sink
+from tests.support.spec import STRUCTURED, Producer, until_quiet, whole_broker
 from tests.support.waiting import eventually
 
-ONLY = {"type": "com.example.test"}
-"""Of what a test posts, and not of what a sink replies."""
+NONSENSE = raw(b"nonsense\r\n\r\n", end="close")
 
 
-async def test_cp_3_every_valid_event_is_accepted_and_forwarded_to_every_trigger(nats: NatsServer) -> None:
-    valid: list[dict[str, str]] = [
-        {"type": "a"},
-        {"type": "b", "subject": "s", "time": "2026-11-22T10:00:00.123456789+01:30"},
-        {"type": "c", "dataschema": "http://schemas.test/x", "myextension": "1"},
-        {"type": "t" * 300, "source": "urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66"},
-    ]
-    async with a_broker(nats.url) as broker, sink() as one, sink() as two:
-        await broker.here.trigger("one", one.url)
-        await broker.here.trigger("two", two.url)
-        for number, attributes in enumerate(valid):
-            assert await broker.post(f"e-{number}", b"data", **attributes) == 202
-        await broker.settled()
-        for there in (one, two):
-            assert sorted(there.ids) == [f"e-{number}" for number in range(len(valid))]
+def dying(dead: Sink, **changes: object) -> Delivery:
+    """A delivery with a dead letter sink."""
+    return delivery(dead_letter_sink=Destination(uri=dead.url), **changes)
 
 
-async def test_cp_18_a_reference_is_resolved_to_the_address_of_its_object(nats: NatsServer) -> None:
-    async with a_broker(nats.url) as broker, sink() as there:
-        await broker.here.address("address/v1/Service/default/svc", there.url + "base/")
-        await broker.here.trigger("t", Destination(address="address/v1/Service/default/svc"))
-        await broker.post("e")
-        await broker.settled()
-        assert [request.path for request in there.requests] == ["/base/"]
+def gaps(there: Sink, path: str = "/") -> list[float]:
+    """Seconds between the attempts at one path."""
+    return [later - earlier for earlier, later in pairwise(r.at for r in there.requests if r.path == path)]
 
 
-async def test_cp_19_a_uri_beside_a_reference_is_relative_to_its_address(nats: NatsServer) -> None:
-    async with a_broker(nats.url) as broker, sink() as there:
-        await broker.here.address("address/v1/Service/default/svc", there.url + "base/")
-        for number, uri in enumerate(("sub?x=1", "/root", "../up")):
-            await broker.here.trigger(f"t-{number}", Destination(address="address/v1/Service/default/svc", uri=uri))
-        await broker.post("e")
-        await broker.settled()
-        assert sorted(request.path for request in there.requests) == ["/base/sub?x=1", "/root", "/up"]
+async def test_cp_21_an_event_is_durably_enqueued_before_it_is_acknowledged(nats: NatsServer) -> None:
+    """control-plane.md CP-21, MUST: its delivery can be retried when the producer's request is long over.
 
-
-async def test_cp_21_an_event_is_delivered_although_everything_was_restarted_after_it_was_acknowledged(
-    nats: NatsServer,
-) -> None:
-    async with a_broker(nats.url) as broker, sink() as there:
-        await broker.here.dispatchers[0].stop()
-        await broker.here.trigger("t", there.url)
-        assert await broker.post("e") == 202
-        nats.kill()
+    Here nobody delivers while it is accepted, NATS is killed after the last 202, and the sink is away at first.
+    """
+    async with world(nats.url) as here, sink() as there:
+        async with ingress_here(here.bus) as ingress:
+            producer = Producer(ingress.port)
+            statuses = [(await producer.post(str(number), b"data")).status for number in range(20)]
+            nats.kill()
+        assert statuses == [202] * 20
         await asyncio.to_thread(nats.start)
-        await eventually(lambda: broker.here.bus.is_connected, "NATS is back")
-        await broker.here.dispatcher(replica="next")
-        await eventually(lambda: there.ids == ["e"], "it is delivered", within_s=30)
+        await eventually(lambda: here.bus.is_connected, "the bus is back")
+        there.then(RESET, answer(503), OK)
+        await here.trigger("t", there.url)
+        await here.filter()
+        await here.dispatcher()
+        await eventually(lambda: len(set(there.ids)) == 20, "every event is delivered")
+        await until_quiet(here)
+        assert not await here.dead_letters()
+    assert {request.body for request in there.requests} == {b"data"}
 
 
-async def test_cp_22_and_cp_23_each_event_is_delivered_once_for_each_trigger_also_to_equal_destinations(
-    nats: NatsServer,
+async def test_cp_22_an_event_is_evaluated_once_against_each_trigger(nats: NatsServer) -> None:
+    """control-plane.md CP-22, MUST: exactly once.
+
+    What was matched stays so while it is retried, whatever its Trigger's filter says by then; what was not, and who
+    came later, gets nothing; and no failure makes another see it again.
+    """
+    async with (
+        whole_broker(nats.url) as here,
+        sink(answer(503), answer(503), OK) as failing,
+        sink() as well,
+        sink() as other,
+        sink() as late,
+    ):
+        patient = delivery(backoff_delay_s=1.0)
+        await here.world.trigger("failing", failing.url, attributes={"kind": "a"}, delivery=patient)
+        await here.world.trigger("well", well.url, attributes={"kind": "a"})
+        await here.world.trigger("other", other.url, attributes={"kind": "b"})
+        await here.producer.post(kind="a")
+        await eventually(lambda: failing.requests and well.requests, "it is delivered, and fails")
+        await here.world.until_settled()
+        await here.world.trigger("failing", failing.url, attributes={"kind": "b"}, delivery=patient)
+        await here.world.trigger("other", other.url, attributes={"kind": "a"})
+        await here.world.trigger("late", late.url)
+        await eventually(lambda: len(failing.requests) == 3, "it is retried")
+        await until_quiet(here.world)
+    assert (well.ids, other.ids, late.ids) == (["1"], [], [])
+
+
+async def test_cp_23_each_matching_trigger_has_a_delivery_of_its_own(nats: NatsServer) -> None:
+    """control-plane.md CP-23, MUST: one delivery a Trigger, also where destinations are equal; each fails by itself."""
+    async with whole_broker(nats.url) as here, sink() as there:
+        for uid in ("a", "b", "c"):
+            await here.world.trigger(uid, there.url)
+        await here.world.trigger("not", there.url, attributes={"type": "other"})
+        there.then(answer(503), OK)
+        await here.producer.post()
+        await until_quiet(here.world)
+    assert there.ids == ["1"] * 4  # three deliveries, one of them in two attempts
+
+
+ODD = bytes(range(256)) * 3
+MANY = {
+    "bytes": ("application/x-odd", ODD),
+    "json": ("application/json", b'{"b": 1.0, "a": 1e400, "a": "\\u00e9"}\n'),
+    "no json although it says so": ("application/json", b"{not json"),
+    "no type": ("", b"text"),
+    "nothing": ("", b""),
+    "large": ("text/plain", b"x" * 900_000),
+}
+
+
+@pytest.mark.parametrize(("content_type", "data"), MANY.values(), ids=MANY.keys())
+async def test_cp_24_data_is_not_changed(nats: NatsServer, content_type: str, data: bytes) -> None:
+    """control-plane.md CP-24, MUST NOT: event data is never changed. MAY: metadata is added, the arrival time."""
+    sent = {"subject": "Z%C3%BC", "time": "2026-01-01t00:00:00.10+01:00", "dataschema": "x:y", "myextension": " a%20"}
+    async with whole_broker(nats.url) as here, sink(answer(503), OK) as there:
+        await here.world.trigger("t", there.url)
+        assert (await here.producer.post("1", data, content_type, **sent)).status == 202
+        await until_quiet(here.world)
+    for request in there.requests:
+        assert request.body == data
+        assert request.headers.get("content-type", "") == content_type
+        attributes = {name: value for name, value in request.headers.items() if name.startswith("ce-")}
+        assert attributes.pop("ce-knativearrivaltime")
+        assert attributes == BINARY | {f"ce-{name}": value.strip() for name, value in sent.items()}
+
+
+async def test_cp_24_json_keeps_its_characters_from_structured_to_binary(nats: NatsServer) -> None:
+    """control-plane.md CP-24, MUST NOT: also where the mode changes, data is the bytes between its braces."""
+    body = b'{"specversion":"1.0","id":"1","source":"/s","type":"t","data": {"b":1.0,  "a":1e400} }'
+    async with whole_broker(nats.url) as here, sink() as there:
+        await here.world.trigger("t", there.url)
+        assert (await here.producer.send("POST", {"content-type": STRUCTURED}, body)).status == 202
+        await until_quiet(here.world)
+    assert there.requests[0].body == b'{"b":1.0,  "a":1e400}'
+
+
+async def test_cp_31_a_failure_is_retried_as_often_as_retry_says(nats: NatsServer) -> None:
+    """control-plane.md CP-31, MUST: ``retry`` is how many attempts follow the first, for every kind of failure."""
+    counts = (0, 1, 2, 5)
+    failures = {"status": answer(500), "nonsense": NONSENSE, "late": answer(202, delay_s=5)}
+    async with whole_broker(nats.url) as here, sink() as there:
+        there.script = lambda request: failures[request.path.split("/")[1]]
+        for kind in failures:
+            for retry in counts:
+                policy = delivery(retry=retry, timeout_s=0.2)
+                await here.world.trigger(f"{kind}{retry}", f"{there.url}{kind}/{retry}", delivery=policy)
+        for retry in counts:
+            await here.world.trigger(f"away{retry}", "http://127.0.0.1:9/", delivery=delivery(retry=retry))
+        await here.producer.post()
+        letters = await here.world.dead_letters((len(failures) + 1) * len(counts), within_s=20)
+        await until_quiet(here.world)
+        paths = [request.path for request in there.requests]
+        asked = {f"{kind}{retry}": paths.count(f"/{kind}/{retry}") for kind in failures for retry in counts}
+        assert asked == {f"{kind}{retry}": retry + 1 for kind in failures for retry in counts}
+        away = {f"away{retry}": retry + 1 for retry in counts}
+        assert {str(letter.trigger): letter.facts.attempts for letter in letters} == asked | away
+
+
+async def test_cp_31_a_success_ends_the_retries(nats: NatsServer) -> None:
+    """control-plane.md CP-31, MUST: up to ``retry`` times, and no more than it takes."""
+    async with whole_broker(nats.url) as here, sink(answer(500), answer(503), OK) as there:
+        await here.world.trigger("t", there.url, delivery=delivery(retry=50))
+        await here.producer.post()
+        await until_quiet(here.world)
+        assert not await here.world.dead_letters()
+    assert len(there.requests) == 3
+
+
+async def test_cp_36_linear_waits_the_same_each_time_and_exponential_twice_as_long(nats: NatsServer) -> None:
+    """control-plane.md CP-31 and CP-36, MUST: the wait before each retry, by policy.
+
+    ``backoffDelay``, or that times two to the number of retries made: d, 2d, 4d, … The exact arithmetic is shown by
+    ``test_dispatcher_judge``.
+    """
+    table = {
+        "linear": (0.2, 0.2, 0.2, 0.2),
+        "exponential": (0.2, 0.4, 0.8, 1.6),
+    }
+    late_s = 2.0  # waits from a second on fire up to 0.3 s late, and the machine may be busy
+    async with whole_broker(nats.url) as here, sink(answer(503)) as there:
+        for policy in table:
+            waits = delivery(retry=4, backoff_policy=policy, backoff_delay_s=0.2)
+            await here.world.trigger(policy, there.url + policy, delivery=waits)
+        await here.producer.post()
+        await here.world.dead_letters(2, within_s=20)
+    for policy, expected in table.items():
+        found = gaps(there, "/" + policy)
+        assert len(found) == 4
+        assert all(wait - 0.005 <= gap < wait + late_s for gap, wait in zip(found, expected, strict=True)), found
+    assert sum(gaps(there, "/linear")) < sum(table["exponential"])
+
+
+async def test_cp_36_no_delay_means_no_wait(nats: NatsServer) -> None:
+    """control-plane.md CP-36: ``backoffDelay`` of nothing, under either policy, retries at once."""
+    async with whole_broker(nats.url) as here, sink(answer(503)) as there:
+        for policy in ("linear", "exponential"):
+            at_once = delivery(retry=5, backoff_policy=policy, backoff_delay_s=0.0)
+            await here.world.trigger(policy, there.url + policy, delivery=at_once)
+        await here.producer.post()
+        await here.world.dead_letters(2)
+    assert all(sum(gaps(there, path)) < 5 for path in ("/linear", "/exponential"))
+    assert len(there.requests) == 12
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(422, 1), (503, 3)])
+async def test_cp_32_what_cannot_be_delivered_goes_to_the_dead_letter_sink(
+    nats: NatsServer, status: int, attempts: int
 ) -> None:
-    async with a_broker(nats.url) as broker, sink() as there:
-        for number in range(3):
-            await broker.here.trigger(f"t-{number}", there.url)
-        for number in range(20):
-            await broker.post(f"e-{number}")
-        await broker.settled()
-        assert sorted(there.ids) == sorted([f"e-{number}" for number in range(20)] * 3)
+    """control-plane.md CP-32, MUST: at once where the failure is final, else when the retries are used up.
+
+    As it was sent, with the error beside it (knative.dev/eventing, "Dead letter sink").
+    """
+    async with whole_broker(nats.url) as here, sink(answer(status, b"no")) as there, sink() as dead:
+        await here.world.trigger("t", there.url, delivery=dying(dead, retry=2))
+        await here.producer.post("1", b"data", "text/plain", subject="s")
+        await eventually(lambda: dead.requests, "the dead letter arrives")
+        await until_quiet(here.world)
+        assert not await here.world.dead_letters()
+    [letter] = dead.requests
+    assert len(there.requests) == attempts
+    assert (letter.id, letter.body) == ("1", b"data")
+    assert (letter.headers["content-type"], letter.headers["ce-subject"]) == ("text/plain", "s")
+    assert letter.headers["ce-knativeerrordest"] == there.url
+    assert letter.headers["ce-knativeerrorcode"] == str(status)
+    assert base64.b64decode(letter.headers["ce-knativeerrordata"]) == b"no"
 
 
-async def test_cp_24_data_is_not_changed(nats: NatsServer) -> None:
-    data = {"j": b' {"a" : 1.0, "b":[ ]}\n', "x": b"\x00\xff\r\n", "empty": b"", "u": "½ é".encode()}
-    async with a_broker(nats.url) as broker, sink() as there:
-        await broker.here.trigger("t", there.url)
-        for event, body in data.items():
-            await broker.post(event, body, datacontenttype="")
-        await broker.settled()
-        assert {request.id: request.body for request in there.requests} == data
+async def test_cp_32_a_reply_that_cannot_be_delivered_goes_to_the_dead_letter_sink_too(nats: NatsServer) -> None:
+    """control-plane.md CP-32, MUST: a reply has the same end as any event, where who should get it cannot take it."""
+    async with whole_broker(nats.url) as here, sink(reply("r-1")) as there, sink(answer(400)) as other, sink() as dead:
+        await here.world.trigger("replies", there.url, attributes={"type": "com.example.test"})
+        await here.world.trigger("other", other.url, attributes={"type": "a.reply"}, delivery=dying(dead))
+        await here.producer.post()
+        await eventually(lambda: dead.ids == ["r-1"], "the reply is a dead letter")
+        await until_quiet(here.world)
 
 
-async def test_cp_25_and_cp_26_replies_are_routed_like_events_also_to_the_trigger_that_made_them(
-    nats: NatsServer,
+async def test_cp_32_without_a_dead_letter_sink_scaup_keeps_the_event(nats: NatsServer) -> None:
+    """control-plane.md CP-32: without a sink the event may be dropped. Scaup keeps it, and says why and how often."""
+    async with whole_broker(nats.url) as here, sink(answer(503, b"busy")) as there:
+        await here.world.trigger("t", there.url, delivery=delivery(retry=1))
+        await here.producer.post("1", b"data")
+        [letter] = await here.world.dead_letters(1)
+        await until_quiet(here.world)
+    assert (letter.event.id, letter.event.data, letter.trigger) == ("1", b"data", "t")
+    assert (letter.facts.attempts, letter.facts.status, letter.facts.error_data) == (2, 503, b"busy")
+
+
+async def test_cp_33_the_dead_letter_sink_is_retried_by_the_same_parameters(nats: NatsServer) -> None:
+    """control-plane.md CP-33, SHOULD: delivery to it is retried with the same ``retry``, back-off and status table."""
+    async with whole_broker(nats.url) as here, sink(answer(400)) as there, sink() as dead:
+        dead.then(answer(503), NONSENSE, answer(429), OK)
+        patient = dying(dead, retry=3, backoff_delay_s=0.3)
+        await here.world.trigger("t", there.url, delivery=patient)
+        await here.producer.post()
+        await eventually(lambda: len(dead.requests) == 4, "the dead letter arrives")
+        await until_quiet(here.world)
+        assert not await here.world.dead_letters()
+    assert len(there.requests) == 1
+    assert min(gaps(dead)) >= 0.295
+    assert all(request.headers == dead.requests[0].headers for request in dead.requests)
+
+
+@pytest.mark.parametrize(("failure", "attempts"), [(answer(503), 3), (answer(400), 1)], ids=["503", "400"])
+async def test_cp_33_when_the_dead_letter_sink_fails_too_the_event_is_kept(
+    nats: NatsServer, failure: Reaction, attempts: int
 ) -> None:
-    async with a_broker(nats.url) as broker, sink() as there, sink() as other, sink() as neither:
-        there.script = lambda request: reply("r", kind="b") if request.id == "e" else OK
-        await broker.here.trigger("replies", there.url)
-        await broker.here.trigger("wants", other.url, attributes={"type": "b"})
-        await broker.here.trigger("wants-not", neither.url, attributes={"type": "c"})
-        await broker.post("e")
-        await eventually(lambda: there.ids == ["e", "r"] and other.ids == ["r"], "the reply is delivered")
-        await broker.settled()
-        assert not neither.requests
-        assert [msg.subject for msg in await broker.here.log()][1] == names.reply_subject(broker.here.broker.uid)
+    """control-plane.md CP-33, CP-32: Scaup loses nothing then either: the event is kept with both failures."""
+    async with whole_broker(nats.url) as here, sink(answer(422, b"no")) as there, sink(failure) as dead:
+        await here.world.trigger("t", there.url, delivery=dying(dead, retry=2))
+        await here.producer.post("1", b"data")
+        [letter] = await here.world.dead_letters(1)
+        await until_quiet(here.world)
+    assert (len(there.requests), len(dead.requests)) == (1, attempts)
+    assert (letter.event.id, letter.event.data, letter.facts.destination) == ("1", b"data", dead.url)
+    assert letter.event.attributes["knativeerrordest"] == there.url
+    assert letter.event.attributes["knativeerrorcode"] == "422"
 
 
-async def test_cp_27_where_the_reply_cannot_be_stored_the_whole_delivery_is_tried_again(nats: NatsServer) -> None:
-    async with a_broker(nats.url) as broker, sink(reply("r")) as there, sink() as other:
-        stream = names.log_stream(broker.here.broker.uid)
-        await broker.here.trigger("replies", there.url, attributes=ONLY, delivery=delivery(retry=1000))
-        await broker.here.trigger("hears", other.url, attributes={"type": "a.reply"})
-        config: dict[str, Any] = (await broker.here.bus.api(f"STREAM.INFO.{stream}"))["config"]
-        no_replies = config | {"subjects": [names.event_subject(broker.here.broker.uid)]}
-        await broker.here.bus.api(f"STREAM.UPDATE.{stream}", no_replies)
-        await broker.post("e")
-        await eventually(lambda: len(there.requests) >= 3, "it is tried again")
-        assert not other.requests
-        await broker.here.bus.api(f"STREAM.UPDATE.{stream}", config)
-        await eventually(lambda: other.ids == ["r"], "the reply is delivered")
+ERRORS = {
+    "nothing": b"",
+    "767": b"e" * 767,
+    "768": b"e" * 768,
+    "769": b"e" * 769,
+    "100,000": b"e" * 100_000,
+    "no UTF-8": b"\xff\xfe\x00\x80" * 10,
+    "lines": b"line\r\nline\n" * 5,
+}
 
 
-async def test_cp_28_a_loop_of_replies_ends(nats: NatsServer) -> None:
-    async with a_broker(nats.url) as broker, sink() as there:
-        there.script = lambda request: reply(request.id + "+")
-        await broker.here.trigger("loops", there.url)
-        await broker.post("e", knativebrokerttl="5")
-        await broker.here.dead_letters(1)
-        await broker.settled()
-        assert 2 <= len(there.ids) <= 5
+@pytest.mark.parametrize("body", ERRORS.values(), ids=ERRORS.keys())
+@pytest.mark.parametrize("mode", ["binary", "json"])
+async def test_error_data_is_the_answers_first_768_bytes_in_base64(nats: NatsServer, body: bytes, mode: str) -> None:
+    """knative.dev/eventing, "Dead letter sink": ``knativeerrordata``, 1,024 characters at most, in either mode."""
+    async with whole_broker(nats.url) as here, sink(answer(400, body)) as there, sink() as dead:
+        await here.world.trigger("t", there.url, delivery=dying(dead, format=mode))
+        await here.producer.post(data=b"data")
+        await eventually(lambda: dead.requests, "the dead letter arrives")
+        await until_quiet(here.world)
+    [letter] = dead.requests
+    if mode == "json":
+        attributes = orjson.loads(letter.body)
+    else:
+        attributes = {name.removeprefix("ce-"): value for name, value in letter.headers.items()}
+    assert attributes["knativeerrorcode"] in {"400", 400}
+    assert base64.b64decode(attributes.get("knativeerrordata", "")) == body[:768]
+    assert ("knativeerrordata" in attributes) == bool(body)
 
 
-async def test_cp_30_a_change_of_the_resolved_address_is_what_counts(nats: NatsServer) -> None:
-    async with a_broker(nats.url) as broker, sink() as old, sink() as new:
-        key = "address/v1/Service/default/svc"
-        await broker.here.address(key, old.url)
-        await broker.here.trigger("t", Destination(address=key))
-        await broker.post("one")
-        await broker.settled()
-        await broker.here.address(key, new.url)
-
-        async def goes_there() -> bool:
-            await broker.post("two")
-            await broker.settled()
-            return bool(new.ids)
-
-        _: bool = await eventually(goes_there, "the new address is used")
-        assert old.ids[0] == "one"
+FILTERS: dict[str, tuple[dict[str, str], dict[str, str], bool]] = {
+    "no filter matches everything": ({}, {}, True),
+    "equal": ({"type": "com.example.test"}, {}, True),
+    "case counts": ({"type": "COM.example.test"}, {}, False),
+    "a part is not enough": ({"type": "com.example"}, {}, False),
+    "every one has to match": ({"type": "com.example.test", "source": "/other"}, {}, False),
+    "all match": ({"type": "com.example.test", "source": "/tests", "kind": "a"}, {"kind": "a"}, True),
+    "not there": ({"kind": "a"}, {}, False),
+    "empty is any value": ({"kind": ""}, {"kind": "whatever"}, True),
+    "empty is not none": ({"kind": ""}, {}, False),
+}
 
 
-@pytest.mark.parametrize("retry", [0, 1, 3])
-async def test_cp_31_a_delivery_is_tried_again_as_often_as_retry_says(nats: NatsServer, retry: int) -> None:
-    async with a_broker(nats.url) as broker, sink(answer(500)) as there:
-        await broker.here.trigger("t", there.url, delivery=delivery(retry=retry))
-        await broker.post("e")
-        [letter] = await broker.here.dead_letters(1)
-        await broker.settled()
-        assert len(there.requests) == letter.facts.attempts == 1 + retry
-
-
-@pytest.mark.parametrize(
-    ("policy", "expected"), [("linear", (0.2, 0.2, 0.2)), ("exponential", (0.2, 0.4, 0.8))], ids=["linear", "exp"]
-)
-async def test_cp_31_and_cp_36_waits_are_those_of_the_policy(
-    nats: NatsServer, policy: str, expected: tuple[float, ...]
-) -> None:
-    async with a_broker(nats.url) as broker, sink(answer(500), answer(500), answer(500), OK) as there:
-        await broker.here.trigger(
-            "t", there.url, delivery=delivery(retry=5, backoff_policy=policy, backoff_delay_s=0.2)
-        )
-        await broker.post("e")
-        await eventually(lambda: len(there.requests) == 4, "it is delivered at last")
-        waits = [later.at - earlier.at for earlier, later in itertools.pairwise(there.requests)]
-        assert all(least <= wait < 2 * least + 0.5 for wait, least in zip(waits, expected, strict=True))
-
-
-@pytest.mark.parametrize("size", [0, 1, 767, 768, 769, 100_000])
-async def test_cp_32_what_cannot_be_delivered_goes_to_the_dead_letter_sink_with_the_error(
-    nats: NatsServer, size: int
-) -> None:
-    body = bytes(range(256)) * (size // 256 + 1)
-    async with a_broker(nats.url) as broker, sink(answer(400, body[:size])) as there, sink() as dead:
-        await broker.here.trigger("t", there.url, delivery=delivery(dead_letter_sink=Destination(uri=dead.url)))
-        await broker.post("e", b"data", subject="s")
-        await eventually(lambda: dead.ids == ["e"], "it is a dead letter")
-        await broker.settled()
-        [request] = dead.requests
-        assert (request.body, request.headers["ce-subject"]) == (b"data", "s")
-        assert request.headers["ce-knativeerrordest"] == there.url
-        assert request.headers["ce-knativeerrorcode"] == "400"
-        error = base64.b64decode(request.headers.get("ce-knativeerrordata", "").replace("%3D", "="))
-        assert error == body[: min(size, 768)]
-        assert not await broker.here.dead_letters()
-
-
-async def test_cp_32_without_a_dead_letter_sink_an_event_is_kept_rather_than_dropped(nats: NatsServer) -> None:
-    """The specification lets a Broker drop it."""
-    async with a_broker(nats.url) as broker, sink(answer(400, b"no")) as there:
-        await broker.here.trigger("t", there.url)
-        await broker.post("e", b"data")
-        [letter] = await broker.here.dead_letters(1)
-        assert (letter.event.id, letter.event.data, letter.facts.status) == ("e", b"data", 400)
-
-
-async def test_cp_33_deliveries_to_the_dead_letter_sink_are_tried_again_with_the_same_parameters_and_then_kept(
-    nats: NatsServer,
-) -> None:
-    async with a_broker(nats.url) as broker, sink(answer(400)) as there, sink(answer(503)) as dead:
-        policy = delivery(retry=2, dead_letter_sink=Destination(uri=dead.url))
-        await broker.here.trigger("t", there.url, delivery=policy)
-        await broker.post("e")
-        [letter] = await broker.here.dead_letters(1)
-        await broker.settled()
-        assert (len(there.requests), dead.ids) == (1, ["e"] * 3)
-        assert letter.event.id == "e"
-
-
-async def test_cp_35_a_trigger_with_any_delivery_ignores_that_of_its_broker_as_a_whole(
-    nats: NatsServer, tmp_path: Path
-) -> None:
-    async with controlled(tmp_path, nats.url) as w, data_plane(w.bus) as plane:
-        w.start_controller()
-        await w.broker(delivery={"retry": 7, "timeout": "PT3S", "format": "json", "backoffPolicy": "linear"})
-        subscriber = {"uri": "http://127.0.0.1:9/"}
-        await w.until(await w.trigger("without", subscriber), "Ready", "True")
-        await w.until(await w.trigger("with", subscriber, delivery={"retry": 1}), "Ready", "True")
-        found = {trigger.name: trigger.delivery for trigger in plane.triggers.values()}
-        assert (found["without"].retry, found["without"].timeout_s, found["without"].format) == (7, 3.0, "json")
-        assert found["without"].backoff_policy == "linear"
-        assert (found["with"].retry, found["with"].timeout_s, found["with"].format) == (1, 30.0, None)
-        assert found["with"].backoff_policy == "exponential"
-
-
-async def test_cp_37_a_filter_wants_every_key_present_with_just_that_value(nats: NatsServer) -> None:
-    async with a_broker(nats.url) as broker, sink() as there, sink() as any_value:
-        await broker.here.trigger("exact", there.url, attributes={"type": "A", "myext": "x"})
-        await broker.here.trigger("any", any_value.url, attributes={"myext": ""})
-        for event, attributes in {
-            "both": {"type": "A", "myext": "x"},
-            "case": {"type": "a", "myext": "x"},
-            "other": {"type": "A", "myext": "y"},
-            "absent": {"type": "A"},
-        }.items():
-            await broker.post(event, b"", **attributes)
-        await broker.settled()
-        assert there.ids == ["both"]
-        assert sorted(any_value.ids) == ["both", "case", "other"]
-
-
-@pytest.mark.parametrize(
-    ("headers", "body"),
-    [
-        ({}, b"{}"),
-        ({"content-type": "application/cloudevents+json"}, b"{"),
-        ({"content-type": "application/cloudevents+json"}, b'{"specversion": "1.0"}'),
-        ({"ce-specversion": "1.0", "ce-id": "e", "ce-source": "/s", "ce-type": ""}, b""),
-        ({"ce-specversion": "1.0", "ce-id": "e", "ce-source": "/s", "ce-type": "t", "ce-TOO_BAD": "x"}, b""),
-    ],
-    ids=["no event", "broken JSON", "attributes missing", "empty type", "name of an extension"],
-)
-async def test_cp_44_malformed_requests_are_refused(nats: NatsServer, headers: dict[str, str], body: bytes) -> None:
-    async with a_broker(nats.url) as broker:
-        found = await broker.send("POST", headers, body)
-        assert 400 <= found.status < 500
-        assert not await broker.here.log()
-
-
-async def test_timeout_is_for_each_attempt_and_counts_as_a_failure(nats: NatsServer) -> None:
-    """DeliverySpec ``timeout``."""
-
-    def late_once(request: Request) -> Reaction:
-        return answer(202, delay_s=2.0) if len(there.requests) == 1 else OK
-
-    async with a_broker(nats.url) as broker, sink() as there:
-        there.script = late_once
-        await broker.here.trigger("t", there.url, delivery=delivery(retry=1, timeout_s=0.3))
-        await broker.post("e")
-        await eventually(lambda: len(there.requests) == 2, "it is tried again")
-        assert there.requests[1].at - there.requests[0].at < 1.9
-        await broker.settled()
-        assert not await broker.here.dead_letters()
+async def test_cp_37_attributes_match_exactly_and_empty_is_any_value(nats: NatsServer) -> None:
+    """control-plane.md CP-37, MUST: each key is there, with exactly that value; "" stands for all values."""
+    async with whole_broker(nats.url) as here, sink() as there:
+        for number, (attributes, _, _) in enumerate(FILTERS.values()):
+            await here.world.trigger(f"t{number}", f"{there.url}{number}", attributes=attributes or None)
+        for number, (_, extensions, _) in enumerate(FILTERS.values()):
+            await here.producer.post(f"e{number}", b"", "", **extensions)
+        await until_quiet(here.world)
+    got = {(request.path[1:], request.id) for request in there.requests}
+    found = {row: (str(number), f"e{number}") in got for number, row in enumerate(FILTERS)}
+    assert found == {row: matches for row, (_, _, matches) in FILTERS.items()}
