@@ -186,8 +186,8 @@ async def test_a_lost_connection_fails_what_is_under_way_at_once(nats: NatsServe
             with pytest.raises(BusUnavailableError, match="no connection"):
                 await bus.acked.store("s.a", b"x")
         await asyncio.to_thread(nats.start)
-        await eventually(lambda: bus.is_connected, "the connection is back")
-        assert bus.epoch == 2
+        await eventually(lambda: bus.epoch == 2, "the connection is back")
+        assert bus.is_connected
 
 
 async def test_no_acknowledgement_in_time_is_an_error(nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -275,7 +275,7 @@ async def test_dp_16_the_sender_backs_off_and_throttles(nats: NatsServer) -> Non
     assert len(there.requests) == 41
     assert there.connections <= 4
     first, second, third = (request.at for request in busy.requests)
-    assert min(second - first, third - second) >= 0.3
+    assert min(second - first, third - second) >= 0.295  # a timer may be a few milliseconds early
 
 
 async def test_dp_17_a_sink_that_has_too_much_gets_everything_in_the_end(nats: NatsServer) -> None:

@@ -58,8 +58,10 @@ class Counts:
         at every fifth sweep only.
         """
         stream = names.queue_stream(broker)
+        asked_at = asyncio.get_running_loop().time()
         answer = await self._bus.api(f"STREAM.INFO.{stream}")
-        self._ahead_s[broker] = datetime.fromisoformat(answer["ts"]).timestamp() - asyncio.get_running_loop().time()
+        # From when it was asked, not when it answered: a wait may be longer by the way of an answer, never shorter.
+        self._ahead_s[broker] = datetime.fromisoformat(answer["ts"]).timestamp() - asked_at
         state = answer["state"]
         messages = state["messages"]
         fresh: Counter[Lane] = Counter()
