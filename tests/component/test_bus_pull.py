@@ -176,3 +176,21 @@ async def test_two_pullers_share_a_consumer(nats: NatsServer) -> None:
         assert other.data
         running.cancel()
         await asyncio.wait([running])
+
+
+async def test_what_is_on_its_way_to_a_puller_that_ends_goes_back_at_once(nats: NatsServer) -> None:
+    """Else nobody would have it until the ack wait is over, 15 s later."""
+    async with connect(BusAccess(nats.url), "test") as bus:
+        await topology.ensure_broker(bus, BROKER)
+        await store(bus, 0, 2000)
+        first = Pulled(bus)
+        running = asyncio.create_task(first.puller.run())
+        await eventually(lambda: first.data, "it pulls")
+        running.cancel()
+        await asyncio.wait([running])
+        assert len(first.data) < 2000
+        second = Pulled(bus)
+        running = asyncio.create_task(second.puller.run())
+        await eventually(lambda: len({*first.data, *second.data}) == 2000, "the next one has the rest", within_s=8)
+        running.cancel()
+        await asyncio.wait([running])

@@ -180,7 +180,7 @@ async def test_answer_in_tiny_chunks_takes_no_more_than_its_bytes() -> None:
     body = raw(_HEAD + b"transfer-encoding: chunked\r\n\r\n", *[b"2\r\nxy\r\n" * 8192] * 64, b"0\r\n\r\n")
     async with sink(body) as there, outbound() as client:
         with taking_at_most(8 * _MIB):
-            got = await post(client, there.url, limit=2 * _MIB)
+            got = await post(client, there.url, limit=2 * _MIB, timeout_s=30)
         assert got.body == b"xy" * (8192 * 64)
 
 

@@ -102,13 +102,13 @@ async def test_dispatcher_is_not_ready_while_somebody_holds_what_waits_and_settl
 async def test_dead_sinks_and_idleness_leave_the_dispatcher_ready(
     nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "_PATIENCE_S", 1.0)
+    monkeypatch.setattr(keeper, "_PATIENCE_S", 3.0)  # longer than from one look to the next
     async with working(nats.url) as here, sink(answer(503)) as there:
         await here.trigger("t", there.url, delivery=delivery(retry=1000, backoff_delay_s=0.01))
         await here.send_many(50)
         await here.until_settled()
         await eventually(lambda: len(there.requests) > 8, "the sink is asked")
-        for _ in range(50):  # two rounds of the keeper and more
+        for _ in range(80):  # two rounds of the keeper and more
             assert [running.life.health.problems() for running in here.dispatchers] == [{}]
             await asyncio.sleep(0.1)
 

@@ -93,6 +93,24 @@ def test_date_to_retry_after_is_counted_from_the_date_of_the_answer_whatever_our
     assert _retry_after_s(formatdate(time.time() + 100, usegmt=True), "yesterday") == pytest.approx(99.5, abs=1)
 
 
+FORMS = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["IMF-fixdate", "RFC 850", "asctime"])
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
+def test_every_form_of_an_http_date_is_of_utc_wherever_we_are(
+    monkeypatch: pytest.MonkeyPatch, form: str, zone: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        text = time.strftime(form, time.gmtime(time.time() + 100))
+        assert _retry_after_s(text) == pytest.approx(99.0, abs=2)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 @pytest.mark.parametrize("status", [201, 202, 204, 299])
 def test_event_in_any_success_but_200_is_none(status: int) -> None:
     assert read(Answer(status, _CE)) == Accepted(status)

@@ -83,7 +83,7 @@ for argument in ("--cel", "--cesql"):
     try:
         main()
     except SystemExit as ended:
-        print(ended.code)
+        print(ended.code, flush=True)  # the command writes past this buffer
 """,
     )
     unavailable = f'{{"value":null,"error":{{"kind":"unavailable","message":"{said}"}}}}'

@@ -16,7 +16,7 @@ from scaup.cli.kinds import BROKER, TRIGGER
 from scaup.cli.kube import open_api
 from scaup.cli.lines import clean
 from scaup.cli.problems import FailedError
-from scaup.core.bus.deadletters import DeadLetter, read
+from scaup.core.bus.deadletters import DeadLetter, keepings, read
 from scaup.core.codec import jsonformat
 from scaup.core.model.names import BrokerUid
 
@@ -45,21 +45,36 @@ async def find(access: ApiAccess, nats: NatsAccess, wanted: Wanted) -> list[tupl
     async with open_api(access) as api:
         brokers = (await api.get(BROKER.path(wanted.namespace))).get("items") or []
         triggers = (await api.get(TRIGGER.path(wanted.namespace))).get("items") or []
-    names = {item["metadata"]["uid"]: item["metadata"]["name"] for item in triggers}
-    if wanted.broker is not None:
-        brokers = [item for item in brokers if item["metadata"]["name"] == wanted.broker]
-        if not brokers:
-            msg = f"there is no Broker {wanted.namespace}/{wanted.broker}"
-            raise FailedError(msg, hint="`scaup get brokers -A` lists those there are")
+    triggers_by_uid = {item["metadata"]["uid"]: item["metadata"]["name"] for item in triggers}
+    present = {item["metadata"]["uid"]: item["metadata"]["name"] for item in brokers}
     listed: list[tuple[str, str, DeadLetter]] = []
     async with open_bus(nats) as bus:
-        for item in brokers:
-            for letter in await read(bus, BrokerUid(item["metadata"]["uid"]), wanted.limit):
-                known = names.get(letter.trigger or "") or letter.trigger_name.rpartition("/")[2]
-                trigger = known or ("?" if letter.trigger else "-")  # "-": set aside before anybody was asked
-                if wanted.trigger in {None, trigger}:
-                    listed.append((item["metadata"]["name"], trigger, letter))
+        deleted = {
+            keeping.broker: f"{keeping.name} (deleted)"
+            for keeping in await keepings(bus)
+            if keeping.namespace == wanted.namespace and keeping.broker not in present
+        }
+        every = {uid: name for uid, name in {**deleted, **present}.items() if _is_named(name, wanted.broker)}
+        if wanted.broker is not None and not every:
+            msg = f"there is no Broker {wanted.namespace}/{wanted.broker}"
+            raise FailedError(msg, hint="`scaup get brokers -A` lists those there are")
+        for uid, name in every.items():
+            for letter in await read(bus, BrokerUid(uid), wanted.limit):
+                trigger = _trigger_of(letter, triggers_by_uid)
+                if _is_named(trigger, wanted.trigger):
+                    listed.append((name, trigger, letter))
     return listed
+
+
+def _trigger_of(letter: DeadLetter, present: dict[str, str]) -> str:
+    """The name of its Trigger, and whether that is still there; "-" where it was set aside before anybody was asked."""
+    if letter.trigger is None:
+        return "-"
+    return present.get(letter.trigger) or f"{letter.trigger_name.rpartition('/')[2] or '?'} (deleted)"
+
+
+def _is_named(name: str, wanted: str | None) -> bool:
+    return wanted is None or name.removesuffix(" (deleted)") == wanted
 
 
 def table(listed: list[tuple[str, str, DeadLetter]]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 
+from scaup.controller.farewell import Farewell
 from scaup.controller.kube import Api
 from scaup.controller.metrics import DEFINITIONS, RECONCILE
 from scaup.controller.observe import Observed
@@ -34,6 +35,7 @@ _GATHER_S: Final = 0.02
 """A burst of changes is looked at once."""
 _AGAIN_S: Final = 0.5
 _TICK_S: Final = 1.0
+_FAREWELL_EVERY_S: Final = 60.0
 PATIENCE_S: Final = 0.5
 """A report that only waits for the data plane is held back so long: mostly its answer comes first."""
 _PATIENCE_S: Final = 10.0
@@ -44,7 +46,7 @@ _NOTHING: Final = ("", None, None)
 class Controller:
     """One controller. Only one at a time may run on a bus."""
 
-    def __init__(self, bus: Bus, api: Api, public_url: str) -> None:
+    def __init__(self, bus: Bus, api: Api, public_url: str, keep_dead_letters_s: float = 7 * 86_400.0) -> None:
         self._bus = bus
         self._api = api
         self._wake = asyncio.Event()
@@ -52,6 +54,7 @@ class Controller:
         self._truth = Truth(public_url)
         self._snapshot = Snapshot(bus, self._wake.set)
         self._provisioner = Provisioner(bus)
+        self._farewell = Farewell(bus, keep_dead_letters_s)
         self._roster = Roster()
         self._statuses = StatusWriter(api)
         self._fleet = Fleet()
@@ -84,6 +87,7 @@ class Controller:
             tasks.create_task(self._roster.follow(self._bus, self._look_at_fleet), name="replicas")
             tasks.create_task(self._statuses.run(), name="statuses")
             tasks.create_task(self._tick(), name="tick")
+            tasks.create_task(self._see_off(self._observed), name="farewell")
             await self._reconcile(self._observed)
 
     async def _reconcile(self, observed: Observed) -> None:
@@ -116,6 +120,8 @@ class Controller:
         present = {broker.identity.uid for broker in plan.brokers.values()}
         gone = (key.removeprefix("broker.") for key in self._snapshot.deleted("broker."))
         await self._provisioner.remove(uid for uid in gone if uid not in present)
+        if self._provisioner.is_left_over:
+            self._wake_in(RETRY_S)
         self._report(plan, observed)
 
     async def _provision(self, plan: Plan) -> None:
@@ -202,6 +208,17 @@ class Controller:
         if fleet != self._fleet:
             self._fleet = fleet
             self._wake.set()
+
+    async def _see_off(self, observed: Observed) -> None:
+        """Remove the dead letters of what was deleted long enough ago; now and then, for there is no hurry."""
+        while True:
+            if observed.is_complete and self.published:
+                brokers, triggers = observed.brokers.uids(), observed.triggers.uids()
+                try:
+                    await self._farewell.look(brokers, triggers)
+                except BusError as error:
+                    log.debug("controller.farewell_waits", why=str(error))
+            await asyncio.sleep(_FAREWELL_EVERY_S)
 
     async def _tick(self) -> None:
         while True:

@@ -30,6 +30,10 @@ _APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 class Collection:
     """All objects of one kind, in all namespaces."""
 
+    def uids(self) -> set[str]:
+        """Of all of them."""
+        return {value["metadata"]["uid"] for value in self.objects.values()}
+
     def __init__(self, kind: tuple[str, str], changed: Callable[[], None]) -> None:
         self.kind = kind
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}

@@ -36,6 +36,7 @@ class Provisioner:
         self._retry_at: dict[str, float] = {}
         self._kept_on = 1
         self.problems: dict[str, str] = {}
+        self.is_left_over = False
 
     def is_done(self, broker: BrokerDefinition) -> bool:
         """Whether everything that a Broker needs is on the bus, as its definition says."""
@@ -65,17 +66,25 @@ class Provisioner:
         await self._keep_buckets()
 
     async def remove(self, brokers: Iterable[str]) -> None:
-        """Remove what Brokers have left behind that are no more. Raises BusUnavailableError where the bus is away."""
-        for uid in [uid for uid in brokers if uid not in self._removed]:
+        """Remove what Brokers have left behind that are no more. Raises BusUnavailableError where the bus is away.
+
+        ``is_left_over`` says that something could not be removed, and is tried again when it is asked for again.
+        """
+        self.is_left_over = False
+        now = asyncio.get_running_loop().time()
+        for uid in [uid for uid in brokers if uid not in self._removed and self._retry_at.get(uid, 0.0) <= now]:
+            self._done.pop(uid, None)
+            self.problems.pop(uid, None)
             try:
                 await topology.remove_broker(self._bus, BrokerUid(uid))
             except BusRequestError as error:
                 log.warning("provision.not_removed", broker=uid, why=str(error))
+                self._retry_at[uid] = now + RETRY_S
+                self.is_left_over = True
             else:
                 log.info("provision.removed", broker=uid)
-            self._removed.add(uid)
-            self._done.pop(uid, None)
-            self.problems.pop(uid, None)
+                self._removed.add(uid)
+                self._retry_at.pop(uid, None)
 
     async def _keep_buckets(self) -> None:
         """On as many servers as the streams of a Broker are, never on fewer again: a Broker is no safer than they."""

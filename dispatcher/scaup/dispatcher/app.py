@@ -6,6 +6,7 @@ Brokers, Triggers and dispatchers come and go; this keeps the right workers runn
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from typing import Final
 
@@ -36,6 +37,8 @@ from scaup.dispatcher.worker import BrokerWorker
 log = structlog.get_logger()
 
 _ROUND_S: Final = 2.0
+_CONSUMERS_EVERY: Final = 15
+"""Rounds after which consumers without a Trigger are looked for: of those deleted while no dispatcher ran."""
 _UNKNOWN_FOR_S: Final = 30.0
 
 
@@ -71,6 +74,7 @@ class Dispatcher:
         self._me = names.replica_key("dispatcher", plane.replica)
         self._round = asyncio.Event()
         self._unknown_since: dict[TriggerUid, float] = {}
+        self._rounds_made: Counter[BrokerUid] = Counter()
 
     def why_not_ready(self) -> str | None:
         """For the readiness check: there is work, and nothing comes of it."""
@@ -202,6 +206,11 @@ class Dispatcher:
                     await self._remove(lane)
             else:
                 self._work_lane(lane)
+        self._rounds_made[broker.uid] += 1
+        if self._rounds_made[broker.uid] % _CONSUMERS_EVERY == 1:
+            for lane in await self._keeper.lanes_with_consumers(broker.uid):
+                if self._is_deleted(lane.trigger) and self._owns(lane.trigger):
+                    await self._remove(lane)
         if self._owns(broker.uid):
             await self._keeper.look_after_log(broker)
             await self._keeper.show_dead_letters(broker)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import email.utils
 import time
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Final
 
 from scaup.core.codec import http, percent
 from scaup.core.codec.kept import MAX_ERROR_DATA
 from scaup.core.codec.stored import from_headers
-from scaup.core.http.outbound import Answer, NoAnswerError, Origin, Outbound
+from scaup.core.http.outbound import Answer, NoAnswerError, Origin, Outbound, SwitchedError
 from scaup.core.model.definitions import Address
 from scaup.core.model.errors import MalformedEventError
 from scaup.core.model.event import HOPS, REQUIRED, Event, is_passed
@@ -97,6 +98,8 @@ class Attempts:
         except TimeoutError as error:
             why = f": {error}" if str(error) else ""
             return NoAnswer(f"no answer from {address.url} within {timeout_s:g} s{why}", timed_out=True)
+        except SwitchedError:
+            return Refused(101)  # DP-10: 1xx is final
         except NoAnswerError as error:
             return NoAnswer(f"{address.url}: {error}")
         except ValueError as error:
@@ -156,6 +159,9 @@ def _retry_after_s(value: str | None, date: str | None = None) -> float | None:
 def _moment(text: str) -> float | None:
     """An HTTP date in seconds since the epoch."""
     try:
-        return email.utils.parsedate_to_datetime(text).timestamp()
+        moment = email.utils.parsedate_to_datetime(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)  # the form without a zone is of UTC too (RFC 9110 5.6.7)
+        return moment.timestamp()
     except (TypeError, ValueError, OverflowError):
         return None

@@ -106,6 +106,17 @@ class Keeper:
             metrics.QUEUE_OLDEST.labels(*labels).set(oldest.get(labels, 0.0))
         self._shown |= totals.keys()
 
+    async def lanes_with_consumers(self, broker: BrokerUid) -> list[Lane]:
+        """The lanes of a Broker that have a consumer, whether or not anything waits. Raises BusError."""
+        lanes: list[Lane] = []
+        offset, total = 0, 1
+        while offset < total:
+            page = await self._bus.api(f"CONSUMER.NAMES.{names.queue_stream(broker)}", {"offset": offset})
+            found: list[str] = page.get("consumers") or []
+            lanes += [lane for name in found if (lane := names.lane_of_consumer(broker, name)) is not None]
+            offset, total = offset + max(len(found), 1), page.get("total", 0)
+        return lanes
+
     async def remove_lane(self, lane: Lane) -> int:
         """Remove all that waits for a Trigger that is deleted; how many events that were. Raises BusError."""
         stream = names.queue_stream(lane.broker)

@@ -26,6 +26,7 @@ log = structlog.get_logger()
 __all__ = ["Bus", "BusAccess", "Msg", "connect"]
 
 API_TIMEOUT_S = 5.0
+_DRAIN_S = 1.0
 MIN_SERVER_VERSION = (2, 12, 0)
 """Scheduled messages, on which retries rest, came with this version."""
 
@@ -140,9 +141,12 @@ class Bus:
             await self.client.publish(subject, data, reply)
 
     async def subscribe(
-        self, subject: str, callback: Callable[[Msg], Awaitable[None]], *, queue: str = ""
+        self, subject: str, callback: Callable[[Msg], Awaitable[None]], *, queue: str = "", drains: bool = False
     ) -> Callable[[], Awaitable[None]]:
-        """Call ``callback`` for every message, in order; gives back the way to end it. No message is dropped here."""
+        """Call ``callback`` for every message, in order; gives back the way to end it. No message is dropped here.
+
+        With ``drains`` what the server has sent before it hears of the end is still given to ``callback``.
+        """
         subscription = await self.client.subscribe(
             subject, queue=queue, cb=callback, pending_msgs_limit=0, pending_bytes_limit=0
         )
@@ -151,7 +155,13 @@ class Bus:
             with suppress(nats.errors.Error):
                 await subscription.unsubscribe()
 
-        return end
+        async def drain() -> None:
+            with suppress(nats.errors.Error, TimeoutError):
+                async with asyncio.timeout(_DRAIN_S):
+                    await subscription.drain()  # type: ignore[no-untyped-call]
+            await end()
+
+        return drain if drains else end
 
 
 async def _ignored(_error: Exception) -> None:

@@ -7,16 +7,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from scaup.core.bus import entries as stream_entries
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.entries import StoredEntry
 from scaup.core.bus.kv import STREAM_NOT_FOUND
+from scaup.core.bus.topology import DELETED_AT
 from scaup.core.codec import kept, stored
 from scaup.core.model.errors import BusRequestError
 from scaup.core.model.event import Event
-from scaup.core.model.names import BrokerUid, TriggerUid, dead_stream, trigger_of_dead_subject
+from scaup.core.model.names import (
+    DEAD_SUBJECTS,
+    BrokerUid,
+    TriggerUid,
+    dead_stream,
+    parse_stream,
+    trigger_of_dead_subject,
+)
 
 _AT_ONCE: Final = 64
 
@@ -35,6 +43,36 @@ class DeadLetter:
     stored_at: str
     facts: kept.Facts
     event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """A stream of dead letters, and whose they are. ``deleted_at`` (RFC 3339) where that Broker is no more."""
+
+    broker: BrokerUid
+    namespace: str
+    name: str
+    deleted_at: str | None
+    config: dict[str, Any]
+    """As JetStream has it."""
+
+
+async def keepings(bus: Bus) -> list[Keeping]:
+    """Every stream of dead letters there is. Raises BusError where nobody answers."""
+    found: list[Keeping] = []
+    offset = total = 0
+    while not offset or offset < total:
+        page = await bus.api("STREAM.LIST", {"subject": DEAD_SUBJECTS, "offset": offset}, timeout=15)
+        streams = page.get("streams") or []
+        for config in (stream["config"] for stream in streams):
+            if (ours := parse_stream(config["name"])) is not None:
+                metadata = config.get("metadata") or {}
+                namespace, name = metadata.get("scaup.dev/namespace", ""), metadata.get("scaup.dev/broker", "")
+                found.append(Keeping(ours[1], namespace, name, metadata.get(DELETED_AT), config))
+        offset, total = offset + len(streams), page.get("total", 0)
+        if not streams:
+            break
+    return found
 
 
 async def read(bus: Bus, broker: BrokerUid, limit: int = 1000) -> list[DeadLetter]:

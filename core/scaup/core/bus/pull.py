@@ -65,6 +65,7 @@ class Puller:
         self._wait_until = 0.0
         self._wake = asyncio.Event()
         self._inbox = ""
+        self._is_ending = False
 
     def wake(self) -> None:
         """There is room again."""
@@ -73,7 +74,7 @@ class Puller:
     async def run(self) -> None:
         """Pull until cancelled."""
         self._inbox = self._bus.client.new_inbox() + "."
-        end_subscription = await self._bus.subscribe(self._inbox + "*", self._on_message)
+        end_subscription = await self._bus.subscribe(self._inbox + "*", self._on_message, drains=True)
         end_change = self._bus.on_change(lambda _: self._forget())
         try:
             while True:
@@ -90,6 +91,7 @@ class Puller:
                 except TimeoutError:
                     pass
         finally:
+            self._is_ending = True
             end_change()
             await end_subscription()
 
@@ -110,6 +112,9 @@ class Puller:
     async def _on_message(self, msg: Msg) -> None:
         if msg.headers is not None and (status := msg.headers.get("Status")) and not msg.reply:
             self._on_status(status, msg)
+            return
+        if self._is_ending:
+            self._bus.post(msg.reply, b"-NAK")  # it was on its way; nobody would miss it before the ack wait is over
             return
         if self._requests:
             head = self._requests[0]

@@ -11,6 +11,7 @@ Settings that lose events when they are wrong are set here and said why:
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from scaup.core.bus.connection import Bus
@@ -40,6 +41,8 @@ QUEUE_ACK_WAIT_S: Final = 30.0
 DUPLICATE_WINDOW_S: Final = 300.0
 DEAD_LETTERS_PER_TRIGGER: Final = 100_000
 CONSUMER_NOT_FOUND: Final = 10014
+DELETED_AT: Final = "scaup.dev/deleted"
+"""In the metadata of a stream of dead letters: since when its Broker is no more, RFC 3339; with ``.UID``, a Trigger."""
 
 
 def streams(broker: BrokerDefinition) -> list[dict[str, Any]]:
@@ -133,6 +136,9 @@ async def ensure_stream(bus: Bus, config: dict[str, Any]) -> None:
         await bus.api(f"STREAM.CREATE.{name}", config)
         return
     wanted = {key: value for key, value in config.items() if key != "metadata"}
+    metadata = present.get("metadata") or {}
+    if DELETED_AT in metadata:  # its Broker is there after all
+        wanted["metadata"] = {key: value for key, value in metadata.items() if key != DELETED_AT}
     if any(present.get(key) != value for key, value in wanted.items()):
         await bus.api(f"STREAM.UPDATE.{name}", present | wanted)
 
@@ -152,13 +158,46 @@ async def ensure_broker(bus: Bus, broker: BrokerDefinition) -> None:
 
 
 async def remove_broker(bus: Bus, broker: BrokerUid) -> None:
-    """Remove a deleted Broker's streams with all they hold."""
-    for name in (log_stream(broker), queue_stream(broker), dead_stream(broker)):
-        try:
-            await bus.api(f"STREAM.DELETE.{name}")
-        except BusRequestError as error:
-            if error.err_code != STREAM_NOT_FOUND:
-                raise
+    """Remove a deleted Broker's log and queues with all they hold.
+
+    Its dead letters stay, marked with the time; without any their stream goes too.
+    """
+    for name in (log_stream(broker), queue_stream(broker)):
+        await remove_stream(bus, name)
+    await retire_dead_letters(bus, broker)
+
+
+async def retire_dead_letters(bus: Bus, broker: BrokerUid) -> None:
+    """Mark a deleted Broker's dead letters with the time, once; without any their stream goes."""
+    try:
+        info = await bus.api(f"STREAM.INFO.{dead_stream(broker)}")
+    except BusRequestError as error:
+        if error.err_code != STREAM_NOT_FOUND:
+            raise
+        return
+    if not info["state"]["messages"]:
+        await remove_stream(bus, dead_stream(broker))
+    elif DELETED_AT not in (metadata := info["config"].get("metadata") or {}):
+        await set_metadata(bus, info["config"], metadata | {DELETED_AT: now_text()})
+
+
+def now_text() -> str:
+    """This moment as it is written into metadata: RFC 3339, in seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+async def remove_stream(bus: Bus, name: str) -> None:
+    """Remove a stream with all it holds; nothing happens where it is gone already."""
+    try:
+        await bus.api(f"STREAM.DELETE.{name}")
+    except BusRequestError as error:
+        if error.err_code != STREAM_NOT_FOUND:
+            raise
+
+
+async def set_metadata(bus: Bus, config: dict[str, Any], metadata: dict[str, str]) -> None:
+    """Change nothing of a stream but its metadata. The server's own entries stay."""
+    await bus.api(f"STREAM.UPDATE.{config['name']}", config | {"metadata": metadata})
 
 
 async def remove_consumer(bus: Bus, stream: str, consumer: str) -> None:

@@ -24,6 +24,10 @@ class NoAnswerError(Exception):
     """The connection could not be made, broke, or carried something that is no HTTP. The text says which."""
 
 
+class SwitchedError(NoAnswerError):
+    """The answer was 101: the connection is to speak another protocol, which nobody asked for."""
+
+
 class StaleError(Exception):
     """The connection was closed before a byte of the answer came."""
 
@@ -159,7 +163,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._fail(NoAnswerError("the answer wants another protocol"))
+            self._fail(SwitchedError("the answer wants another protocol"))
             self.close()
         except httptools.HttpParserError as error:
             self._fail(NoAnswerError(f"the answer is no HTTP: {error}"))

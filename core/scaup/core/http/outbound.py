@@ -12,12 +12,12 @@ from functools import partial
 from typing import Final
 
 from scaup.core.http.connecting import Connector
-from scaup.core.http.exchange import Answer, Connection, Limit, NoAnswerError, StaleError
+from scaup.core.http.exchange import Answer, Connection, Limit, NoAnswerError, StaleError, SwitchedError
 from scaup.core.http.networks import Networks
 from scaup.core.http.origin import Origin
 from scaup.core.http.resolving import Resolver
 
-__all__ = ["Answer", "Limit", "NoAnswerError", "Origin", "Outbound"]
+__all__ = ["Answer", "Limit", "NoAnswerError", "Origin", "Outbound", "SwitchedError"]
 
 _IDLE_S: Final = 20.0
 _SWEEP_S: Final = 5.0

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -46,12 +47,49 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-class _Bounded(HttpToolsProtocol):
+class _Parser(httptools.HttpRequestParser):
+    """Passes a wish for another protocol over, as RFC 9110 7.8 allows.
+
+    httptools takes the head of such a request for all of it and forgets the body; HTTP clients that would rather speak
+    HTTP/2 send that wish with every first request. So the head is read once more, without the wish.
+    """
+
+    def __init__(self, connection: _Connection) -> None:
+        super().__init__(connection)
+        self._connection = connection
+
+    @property
+    def is_to_be_read_again(self) -> bool:
+        """Whether the head that was just read holds such a wish."""
+        return self.should_upgrade() and self.get_method() != b"CONNECT"
+
+    def feed_data(self, data: Any) -> None:
+        """Take in a part of a request, or of several."""
+        rest = data
+        while True:
+            try:
+                super().feed_data(rest)
+            except httptools.HttpParserUpgrade as wish:
+                if not self.is_to_be_read_again:
+                    raise
+                super().feed_data(self._connection.head_without_wish())
+                rest = memoryview(rest)[wish.args[0] :]
+            else:
+                return
+
+
+class _Connection(HttpToolsProtocol):
     """uvicorn's connection, with bounds on a request's head, of which uvicorn has none."""
 
+    parser: _Parser
     _head_bytes = 0
     _is_in_head = False
     _impatience: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.parser = _Parser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -77,10 +115,23 @@ class _Bounded(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        if self.parser.is_to_be_read_again:
+            return
         self._is_in_head = False
         if self._impatience is not None:
             self._be_patient()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self.parser.is_to_be_read_again:
+            super().on_message_complete()
+
+    def head_without_wish(self) -> bytes:
+        """The head of the request that was just read, less its ``Upgrade``."""
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
 
     def _be_patient(self) -> None:
         if self._impatience is not None:
@@ -103,7 +154,7 @@ class HttpServer:
         self._sock = sock
         config = uvicorn.Config(
             app,
-            http=_Bounded,
+            http=_Connection,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -116,6 +116,12 @@ def lane_consumer(lane: Lane) -> str:
     return f"{lane.trigger}_{lane.kind}"
 
 
+def lane_of_consumer(broker: BrokerUid, consumer: str) -> Lane | None:
+    """The lane that a durable consumer of a Broker's queues works; None for anybody else's."""
+    trigger, _, kind = consumer.rpartition("_")
+    return Lane(broker, TriggerUid(trigger), kind) if trigger and kind in {SUBSCRIBER, DEAD_LETTER} else None
+
+
 def lane_of_subject(subject: str) -> Lane | None:
     """The lane whose queue or waiting entry a subject names; None where it names none."""
     parts = subject.split(".")
@@ -146,6 +152,7 @@ def match_subject(broker: BrokerUid) -> str:
     return f"scaup.match.{checked_uid(broker)}"
 
 
+DEAD_SUBJECTS: Final = "scaup.dead.*.*"
 MATCH_SUBJECTS: Final = "scaup.match.*"
 PARKED_HINTS: Final = "scaup.hint.parked.*.*.*"
 TRIM_HINTS: Final = "scaup.hint.trim.*"
