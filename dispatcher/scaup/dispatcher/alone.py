@@ -36,7 +36,7 @@ from scaup.dispatcher.queues import delivery_of
 from scaup.dispatcher.settings import DispatcherSettings
 from scaup.dispatcher.settle import Settler
 from scaup.dispatcher.suspicion import NOTHING_SAID, Place
-from scaup.dispatcher.target import Target, Tools
+from scaup.dispatcher.target import Target, Tools, target_of
 from scaup.dispatcher.worker import BrokerWorker
 
 _ROUNDS_ALONE: Final = 3
@@ -122,9 +122,6 @@ class Alone:
         return worker
 
     def _offer(self, lane: Lane, reply: str, stored: StoredEntry) -> None:
-        target = self._targets.get(lane)
-        if target is None:
-            target = self._targets[lane] = Target(lane, self._tools)
         try:
             delivery = delivery_of(
                 lane,
@@ -136,7 +133,7 @@ class Alone:
         except ValueError:
             self.ended(reply, b"+ACK")  # not one of ours: the queue throws it away as well
             return
-        target.offer(delivery)
+        target_of(lane, self._targets, self._tools).offer(delivery)
 
     # What a worker tells its witness.
 

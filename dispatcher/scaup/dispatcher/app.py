@@ -30,7 +30,7 @@ from scaup.dispatcher.parking import Parking
 from scaup.dispatcher.queues import LaneQueue
 from scaup.dispatcher.settings import DispatcherSettings
 from scaup.dispatcher.settle import Settler
-from scaup.dispatcher.target import Target, Tools
+from scaup.dispatcher.target import Target, Tools, target_of
 from scaup.dispatcher.trials import Trials
 from scaup.dispatcher.worker import BrokerWorker
 
@@ -179,10 +179,7 @@ class Dispatcher:
         """Work a lane that has something waiting, if it is ours."""
         if lane in self._queues or not self._owns(lane.trigger) or lane.trigger not in self._plane.definitions.triggers:
             return
-        target = self._targets.get(lane)
-        if target is None:
-            target = self._targets[lane] = Target(lane, self._tools)
-        queue = LaneQueue(lane, target, self._tools, self._trials)
+        queue = LaneQueue(lane, target_of(lane, self._targets, self._tools), self._tools, self._trials)
         self._queues[lane] = (queue, self.start(queue.run(), "queue"))
 
     async def _rounds(self) -> None:

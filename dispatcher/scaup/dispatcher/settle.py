@@ -158,16 +158,9 @@ class Settler:
         """
         headers = kept.event_headers(outgoing.headers) | kept.to_headers(facts)
         headers |= {name: outgoing.headers[name] for name in _STANDS if name in outgoing.headers}
-        headers["Nats-Msg-Id"] = names.kept_id(uid, int(headers[kept.SEQUENCE]))
         trigger = self._definitions.triggers.get(uid) if uid else None
-        if trigger is not None:
-            headers[kept.TRIGGER] = f"{trigger.namespace}/{trigger.name}"
         try:
-            await self._bus.acked.store(names.dead_subject(broker, uid), outgoing.data, headers)
-        except StorageFullError:
-            raise
-        except LogFullError:
-            self.drop(Lane(broker, uid or TriggerUid("")), "dead_letters_full")
+            await self._store_kept(broker, uid, headers, outgoing.data, trigger)
         except EventTooLargeError:
             self.drop(Lane(broker, uid or TriggerUid("")), "too_large")
         if trigger is not None:
@@ -181,15 +174,26 @@ class Settler:
 
     async def _keep(self, outgoing: Outgoing, lane: Lane, facts: Facts, trigger: TriggerDefinition | None) -> None:
         headers = {**outgoing.headers, **kept.to_headers(facts)}
-        headers["Nats-Msg-Id"] = names.kept_id(lane.trigger, facts.sequence)
+        await self._store_kept(lane.broker, lane.trigger, headers, outgoing.data, trigger)
+
+    async def _store_kept(
+        self,
+        broker: BrokerUid,
+        uid: TriggerUid | None,
+        headers: dict[str, str],
+        data: bytes,
+        trigger: TriggerDefinition | None,
+    ) -> None:
+        """Once, however often; dropped by policy where this Trigger's (or nobody's) dead letters are full."""
+        headers["Nats-Msg-Id"] = names.kept_id(uid, int(headers[kept.SEQUENCE]))
         if trigger is not None:
             headers[kept.TRIGGER] = f"{trigger.namespace}/{trigger.name}"
         try:
-            await self._bus.acked.store(names.dead_subject(lane.broker, lane.trigger), outgoing.data, headers)
+            await self._bus.acked.store(names.dead_subject(broker, uid), data, headers)
         except StorageFullError:
             raise  # the policy is about this Trigger's dead letters: what has no room anywhere waits for some
         except LogFullError:
-            self.drop(lane, "dead_letters_full")
+            self.drop(Lane(broker, uid or TriggerUid("")), "dead_letters_full")
 
     async def _store(self, lane: Lane, outgoing: Outgoing, facts: Facts, again: str) -> int:
         target = names.queue_subject(lane)

@@ -321,6 +321,14 @@ class Target:
         return self._extra
 
 
+def target_of(lane: Lane, targets: dict[Lane, Target], tools: Tools) -> Target:
+    """The lane's target in the table, made where there is none yet."""
+    target = targets.get(lane)
+    if target is None:
+        target = targets[lane] = Target(lane, tools)
+    return target
+
+
 def _since(moment: str, now: float | None = None) -> float:
     """Seconds since an RFC 3339 time; 0 where it is not known."""
     now = time.time() if now is None else now

@@ -30,7 +30,7 @@ from scaup.dispatcher.capacity import BATCH, Capacity
 from scaup.dispatcher.entries import Delivery, LogEntry
 from scaup.dispatcher.settle import SCHEDULE_FROM_S
 from scaup.dispatcher.suspicion import Place
-from scaup.dispatcher.target import SLOW_S, Target, Tools
+from scaup.dispatcher.target import SLOW_S, Target, Tools, target_of
 from scaup.dispatcher.trials import Suspect, Trials
 
 log = structlog.get_logger()
@@ -271,9 +271,7 @@ class BrokerWorker:
             entry.deliveries.append(delivery)
         offered = 0
         for delivery in entry.deliveries:
-            target = self._targets.get(delivery.lane)
-            if target is None:
-                target = self._targets[delivery.lane] = Target(delivery.lane, self._tools)
+            target = target_of(delivery.lane, self._targets, self._tools)
             if target.is_backed_up:
                 target.put_aside(delivery, "backed_up")
             else:
