@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from tests.support.controlplane import EVENTING, World, condition_of, data_plane, world
+from tests.support.controlplane import EVENTING, World, condition_of, data_plane, pond_kind, world
 from tests.support.natsserver import NatsServer
 from tests.support.waiting import eventually
 
 DUCKS = "/apis/pond.test/v1/namespaces/default/ducks"
 DUCK = {"apiVersion": "pond.test/v1", "kind": "Duck", "name": "donald"}
-CRD: dict[str, Any] = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "ducks.pond.test"},
-    "spec": {
-        "group": "pond.test",
-        "scope": "Namespaced",
-        "names": {"kind": "Duck", "plural": "ducks", "singular": "duck", "listKind": "DuckList"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "subresources": {"status": {}},
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-            }
-        ],
-    },
-}
+CRD = pond_kind("Duck")
 
 
 async def register(w: World) -> None:

@@ -176,6 +176,30 @@ class World:
             await task
 
 
+def pond_kind(kind: str) -> dict[str, Any]:
+    """The definition of a kind of the group ``pond.test``, which may have any members."""
+    singular = kind.lower()
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{singular}s.pond.test"},
+        "spec": {
+            "group": "pond.test",
+            "scope": "Namespaced",
+            "names": {"kind": kind, "plural": f"{singular}s", "singular": singular, "listKind": f"{kind}List"},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                }
+            ],
+        },
+    }
+
+
 def condition_of(value: dict[str, Any] | None, name: str) -> dict[str, Any]:
     """A condition of an object; empty where it has none of that name."""
     listed = ((value or {}).get("status") or {}).get("conditions") or []

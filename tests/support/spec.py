@@ -15,6 +15,7 @@ from scaup.controller.app import Controller
 from scaup.core.bus.kv import Bucket
 from scaup.core.model.names import DEFINITIONS_BUCKET, REPLICAS_BUCKET, BrokerUid
 from tests.support import controlplane, dataplane
+from tests.support.controlplane import pond_kind
 from tests.support.events import REQUIRED, a_broker
 from tests.support.rawhttp import BINARY, Answer, send
 from tests.support.services import ingress_here
@@ -22,25 +23,7 @@ from tests.support.waiting import eventually
 
 STRUCTURED = "application/cloudevents+json"
 PONDS = "/apis/pond.test/v1/namespaces/default/ponds"
-CRD: dict[str, Any] = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "ponds.pond.test"},
-    "spec": {
-        "group": "pond.test",
-        "scope": "Namespaced",
-        "names": {"kind": "Pond", "plural": "ponds", "singular": "pond", "listKind": "PondList"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "subresources": {"status": {}},
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-            }
-        ],
-    },
-}
+CRD = pond_kind("Pond")
 
 
 @dataclass
