@@ -153,12 +153,12 @@ async def test_wide_fan_out_is_begun_as_it_can_be_worked_and_needs_no_queue(
     monkeypatch.setattr(capacity, "_FEWEST_DELIVERIES", 64)
     monkeypatch.setattr(capacity, "_FEWEST_BUSY", 64)
     async with working(nats.url, {"slow_s": 30.0}) as here, sink() as there:
-        there.script = lambda _request: answer(202, delay_s=0.3)
+        there.script = lambda _request: answer(202, delay_s=0.2)
         for number in range(20):
             await here.trigger(f"t-{number}", f"{there.url}{number}", delivery=delivery(timeout_s=30))
         ids = await here.send_many(40)
         await eventually(lambda: len(there.requests) == 800, "all are delivered", within_s=30)
-        first = [request for request in there.requests if request.at < there.requests[0].at + 0.25]
+        first = [request for request in there.requests if request.at < there.requests[0].at + 0.15]
         assert 64 <= len(first) < 64 + 20
         assert sorted(there.ids) == sorted(ids * 20)
         await here.until_settled()

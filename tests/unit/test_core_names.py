@@ -15,6 +15,7 @@ UIDS = st.from_regex(r"[A-Za-z0-9-]{1,64}", fullmatch=True)
 BROKERS = UIDS.map(BrokerUid)
 TRIGGERS = UIDS.map(TriggerUid)
 LANES = st.builds(Lane, BROKERS, TRIGGERS, st.sampled_from([names.SUBSCRIBER, names.DEAD_LETTER]))
+KEYS = st.from_regex(r"[1-9][0-9]{0,18}(-[0-9a-f]{8})?", fullmatch=True)
 SEGMENTS = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,20}", fullmatch=True)
 STREAMS = {names.LOG: names.log_stream, names.QUEUE: names.queue_stream, names.DEAD: names.dead_stream}
 KV_KEY = re.compile(r"[-/_=.a-zA-Z0-9]+")
@@ -38,17 +39,18 @@ def test_other_peoples_streams_are_not_ours(name: str) -> None:
     assert names.parse_stream(name) is None
 
 
-@given(LANES, st.integers(1))
-def test_a_lane_is_found_again_in_all_its_subjects(lane: Lane, sequence: int) -> None:
-    assert names.lane_of_subject(names.queue_subject(lane)) == lane
-    assert names.lane_of_subject(names.retry_subject(lane, sequence)) == lane
+@given(LANES, KEYS, st.integers(1))
+def test_a_lane_is_found_again_in_all_its_subjects(lane: Lane, key: str, events: int) -> None:
+    queue, retry = names.queue_subject(lane, events), names.retry_subject(lane, key)
+    assert names.lane_of_subject(queue) == names.lane_of_subject(retry) == lane
+    assert (names.events_of_subject(queue), names.events_of_subject(retry)) == (events, 1)
     assert names.hinted(names.parked_hint(lane)) == list(lane)
     assert names.hinted(names.trim_hint(lane.broker)) == [lane.broker]
     assert names.trigger_of_dead_subject(names.dead_subject(lane.broker, lane.trigger)) == lane.trigger
 
 
-@given(LANES, LANES, st.integers(1), st.integers(1), st.integers(0, 99))
-def test_lanes_share_no_subject_consumer_or_id(one: Lane, other: Lane, first: int, second: int, attempts: int) -> None:
+@given(LANES, LANES, KEYS, KEYS, st.integers(0, 99))
+def test_lanes_share_no_subject_consumer_or_id(one: Lane, other: Lane, first: str, second: str, attempts: int) -> None:
     same = one == other
     assert (names.queue_subject(one) == names.queue_subject(other)) is same
     assert (names.retry_subject(one, first) == names.retry_subject(other, second)) is (same and first == second)
@@ -58,7 +60,7 @@ def test_lanes_share_no_subject_consumer_or_id(one: Lane, other: Lane, first: in
         assert equal_ids is (same and first == second)
 
 
-@pytest.mark.parametrize("subject", ["", "scaup.log.b.event", "scaup.queue.b", "other.queue.b.t.k", "scaup.dead.b.t"])
+@pytest.mark.parametrize("subject", ["", "scaup.log.b.event", "scaup.queue.b", "other.queue.b.t.k.1", "scaup.dead.b.t"])
 def test_subjects_of_other_things_name_no_lane(subject: str) -> None:
     assert names.lane_of_subject(subject) is None
     assert names.trigger_of_dead_subject("scaup.log.b.event") is None
@@ -104,4 +106,4 @@ def test_a_dead_letter_without_a_trigger_has_a_subject_and_an_id_that_no_trigger
     assert names.trigger_of_dead_subject(subject) is None
     with pytest.raises(ValueError, match="cannot be a uid"):
         names.checked_uid(subject.rpartition(".")[2])
-    assert names.kept_id(None, 7) != names.kept_id(TriggerUid("u"), 7)
+    assert names.kept_id(None, "7") != names.kept_id(TriggerUid("u"), "7")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaup.core.codec import kept, percent, stored
-from scaup.core.codec.kept import MAX_ERROR_DATA, Facts
+from scaup.core.codec.kept import MAX_ERROR_DATA, Facts, Replay
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.settle import with_error
 from tests.support.events import events
@@ -27,12 +27,16 @@ FACTS = st.builds(
     status=st.none() | st.integers(1, 999),
     destination=_LINES,
     error_data=st.binary(max_size=MAX_ERROR_DATA),
+    replay=st.none()
+    | st.builds(Replay, id=st.text("0123456789abcdef", min_size=1), at=_LINES, dead_letter=st.integers(0)),
 )
 
 
 @given(FACTS)
 def test_facts_survive_their_headers(facts: Facts) -> None:
-    assert kept.from_headers(kept.to_headers(facts)) == facts
+    headers = kept.to_headers(facts)
+    assert kept.from_headers(headers) == facts
+    assert kept.key_of(headers) == facts.key
 
 
 @given(st.text(max_size=3000), st.binary(max_size=3000))

@@ -121,7 +121,7 @@ class Keeper:
         """Remove all that waits for a Trigger that is deleted; how many events that were. Raises BusError."""
         stream = names.queue_stream(lane.broker)
         removed = 0
-        for subject in (names.queue_subject(lane), names.retry_subject_filter(lane)):
+        for subject in (names.queue_subject_filter(lane), names.retry_subject_filter(lane)):
             removed += (await self._bus.api(f"STREAM.PURGE.{stream}", {"filter": subject}))["purged"]
         self._counts.forget(lane)
         return removed
@@ -130,7 +130,7 @@ class Keeper:
         """Age of the first entry of a lane since its event was accepted, in seconds."""
         stream = names.queue_stream(lane.broker)
         ages = [0.0]
-        for subject in (names.queue_subject(lane), names.retry_subject_filter(lane)):
+        for subject in (names.queue_subject_filter(lane), names.retry_subject_filter(lane)):
             msg = await self._bus.request(
                 f"$JS.API.DIRECT.GET.{stream}", orjson.dumps({"seq": 1, "next_by_subj": subject}), timeout=5
             )

@@ -38,6 +38,6 @@ async def store_reply(bus: Bus, delivery: Delivery, outcome: Replied) -> bool:
     reply = outcome.reply.with_attributes(**{HOPS: str(hops), ARRIVAL_TIME: arrival})
     headers = stored.to_headers(reply, outcome.passed)
     stored.size_of(headers)
-    headers["Nats-Msg-Id"] = names.reply_id(delivery.lane.trigger, delivery.facts.sequence)
+    headers["Nats-Msg-Id"] = names.reply_id(delivery.lane.trigger, delivery.facts.key)
     await bus.acked.store(names.reply_subject(delivery.lane.broker), reply.data or b"", headers)
     return True

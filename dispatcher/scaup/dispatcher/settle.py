@@ -36,7 +36,15 @@ log = structlog.get_logger()
 
 SCHEDULE_FROM_S: Final = 1.0
 """Shorter waits are made in the dispatcher: a scheduled message fires up to 0.3 s late."""
-_STANDS: Final = (kept.SEQUENCE, kept.ACCEPTED, kept.ATTEMPTS, kept.FIRST_FAILURE)
+_STANDS: Final = (
+    kept.SEQUENCE,
+    kept.ACCEPTED,
+    kept.ATTEMPTS,
+    kept.FIRST_FAILURE,
+    kept.REPLAY,
+    kept.REPLAYED,
+    kept.DEAD_LETTER,
+)
 _GONE: Final = frozenset({NO_MESSAGE, 10043, 10057})
 
 
@@ -96,7 +104,7 @@ class Settler:
                 headers = {**outgoing.headers, **kept.to_headers(facts)}
                 headers.pop("Nats-Msg-Id", None)  # a reply's own: of two the server takes the first
                 lines = header_lines(headers)
-            msg_id = names.parking_id(delivery.lane, facts.sequence, facts.attempts)
+            msg_id = names.parking_id(delivery.lane, facts.key, facts.attempts)
             own = header_lines({"Nats-Msg-Id": msg_id})
             entries.append((names.queue_subject(delivery.lane), lines + own, outgoing.data))
             self._counts.add(delivery.lane, 1)
@@ -115,17 +123,27 @@ class Settler:
         for lane in {lane for lane, _ in stored}:
             await self._bus.publish(names.parked_hint(lane))
 
+    async def delivered(self, delivery: Delivery) -> None:
+        """The sink has it: nothing of it waits any more, nor is the dead letter kept that this was the replay of."""
+        await self.unpark(delivery)
+        await self._remove_replayed(delivery.lane.broker, delivery.facts)
+
     async def unpark(self, delivery: Delivery) -> None:
         """Take the waiting entry of a delivery that came to an end after all out of the queue."""
-        if delivery.parked is None:
-            return
-        stream = names.queue_stream(delivery.lane.broker)
+        if delivery.parked is not None:
+            await self._remove(names.queue_stream(delivery.lane.broker), delivery.parked)
+
+    async def _remove_replayed(self, broker: BrokerUid, facts: Facts) -> None:
+        if facts.replay is not None and facts.replay.dead_letter:
+            await self._remove(names.dead_stream(broker), facts.replay.dead_letter)
+
+    async def _remove(self, stream: str, sequence: int) -> None:
         try:
-            await self._bus.api(f"STREAM.MSG.DELETE.{stream}", {"seq": delivery.parked, "no_erase": True})
+            await self._bus.api(f"STREAM.MSG.DELETE.{stream}", {"seq": sequence, "no_erase": True})
         except BusRequestError as error:
             if error.err_code not in _GONE:
                 raise
-            log.debug("settle.fired_already", sequence=delivery.facts.sequence)
+            log.debug("settle.gone_already", stream=stream, sequence=sequence)
 
     async def dead_letter(self, delivery: Delivery, facts: Facts) -> None:
         """Towards the Trigger's dead letter sink, through that lane's queue; kept where there is none."""
@@ -139,8 +157,10 @@ class Settler:
             # A fresh start for the dead letter's own attempts; what happened before stays in the facts.
             await self._store(sink_lane, outgoing, replace(facts, attempts=0, not_before=0.0), "")
             self._counts.add(sink_lane, 1)
+        elif await self._keep(delivery.outgoing, lane, facts, trigger):
+            await self._remove_replayed(lane.broker, facts)
         else:
-            await self._keep(delivery.outgoing, lane, facts, trigger)
+            return
         if trigger is not None:
             metrics.DEAD.labels(*self._labels(trigger), "sink" if to_sink else "kept").inc()
 
@@ -159,11 +179,12 @@ class Settler:
         headers = kept.event_headers(outgoing.headers) | kept.to_headers(facts)
         headers |= {name: outgoing.headers[name] for name in _STANDS if name in outgoing.headers}
         trigger = self._definitions.triggers.get(uid) if uid else None
+        is_kept = False
         try:
-            await self._store_kept(broker, uid, headers, outgoing.data, trigger)
+            is_kept = await self._store_kept(broker, uid, headers, outgoing.data, trigger)
         except EventTooLargeError:
             self.drop(Lane(broker, uid or TriggerUid("")), "too_large")
-        if trigger is not None:
+        if is_kept and trigger is not None:
             metrics.DEAD.labels(*self._labels(trigger), "kept").inc()
 
     def drop(self, lane: Lane, reason: str, events: int = 1) -> None:
@@ -172,9 +193,9 @@ class Settler:
         metrics.DROPPED.labels(broker.namespace if broker else "", broker.name if broker else "", reason).inc(events)
         log.warning("settle.dropped", broker=lane.broker, trigger=lane.trigger, reason=reason, events=events)
 
-    async def _keep(self, outgoing: Outgoing, lane: Lane, facts: Facts, trigger: TriggerDefinition | None) -> None:
+    async def _keep(self, outgoing: Outgoing, lane: Lane, facts: Facts, trigger: TriggerDefinition | None) -> bool:
         headers = {**outgoing.headers, **kept.to_headers(facts)}
-        await self._store_kept(lane.broker, lane.trigger, headers, outgoing.data, trigger)
+        return await self._store_kept(lane.broker, lane.trigger, headers, outgoing.data, trigger)
 
     async def _store_kept(
         self,
@@ -183,9 +204,12 @@ class Settler:
         headers: dict[str, str],
         data: bytes,
         trigger: TriggerDefinition | None,
-    ) -> None:
-        """Once, however often; dropped by policy where this Trigger's (or nobody's) dead letters are full."""
-        headers["Nats-Msg-Id"] = names.kept_id(uid, int(headers[kept.SEQUENCE]))
+    ) -> bool:
+        """Once, however often; dropped by policy where this Trigger's (or nobody's) dead letters are full: False then.
+
+        A replayed dead letter stays where it was then, so nothing is dropped.
+        """
+        headers["Nats-Msg-Id"] = names.kept_id(uid, kept.key_of(headers))
         if trigger is not None:
             headers[kept.TRIGGER] = f"{trigger.namespace}/{trigger.name}"
         try:
@@ -193,18 +217,21 @@ class Settler:
         except StorageFullError:
             raise  # the policy is about this Trigger's dead letters: what has no room anywhere waits for some
         except LogFullError:
-            self.drop(Lane(broker, uid or TriggerUid("")), "dead_letters_full")
+            if kept.DEAD_LETTER not in headers:
+                self.drop(Lane(broker, uid or TriggerUid("")), "dead_letters_full")
+            return False
+        return True
 
     async def _store(self, lane: Lane, outgoing: Outgoing, facts: Facts, again: str) -> int:
         target = names.queue_subject(lane)
         headers = {**outgoing.headers, **kept.to_headers(facts)}
-        headers["Nats-Msg-Id"] = names.parking_id(lane, facts.sequence, facts.attempts) + again
+        headers["Nats-Msg-Id"] = names.parking_id(lane, facts.key, facts.attempts) + again
         subject = target
         if facts.not_before and (again or facts.not_before - self._counts.now(lane.broker) >= SCHEDULE_FROM_S):
             due = datetime.fromtimestamp(facts.not_before, UTC).isoformat(timespec="milliseconds")
             headers["Nats-Schedule"] = f"@at {due.replace('+00:00', 'Z')}"
             headers["Nats-Schedule-Target"] = target
-            subject = names.retry_subject(lane, facts.sequence)
+            subject = names.retry_subject(lane, facts.key)
         answer = await self._bus.acked.store(subject, outgoing.data, headers)
         if subject == target:
             await self._bus.publish(names.parked_hint(lane))

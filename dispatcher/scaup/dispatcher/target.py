@@ -248,8 +248,8 @@ class Target:
                 return  # it became a dead letter, the queue being full: that is its end
         settler = self._tools.settler
         if isinstance(verdict, Done):
-            if delivery.parked is not None:
-                await insist(self._tools.settler, delivery, lambda: settler.unpark(delivery))
+            if delivery.parked is not None or facts.replay is not None:
+                await insist(self._tools.settler, delivery, lambda: settler.delivered(delivery))
             delivery.done()
             metrics.SECONDS.observe(_since(facts.accepted))
             return
@@ -273,8 +273,10 @@ class Target:
         return lambda: self._tools.settler.dead_letter(delivery, facts)
 
     def _queued_s(self, facts: Facts) -> float:
-        """Seconds that an event of the queue has waited since its acceptance, or since it became a dead letter."""
-        since = facts.last_failure or facts.accepted if self.lane.kind == DEAD_LETTER else facts.accepted
+        """Seconds that an event of the queue has waited: since its acceptance or replay, or since it was given up."""
+        since = facts.replay.at if facts.replay else facts.accepted
+        if self.lane.kind == DEAD_LETTER:
+            since = facts.last_failure or since
         # The earlier of two clocks: one that jumps forward must not make dead letters of all that waits.
         return _since(since, min(time.time(), _STARTED_AT + time.monotonic()))
 

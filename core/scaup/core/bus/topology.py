@@ -28,7 +28,7 @@ from scaup.core.model.names import (
     log_stream,
     log_subjects,
     queue_stream,
-    queue_subject,
+    queue_subject_filter,
     queue_subjects,
     retry_subjects,
 )
@@ -121,7 +121,7 @@ def queue_consumer(lane: Lane) -> dict[str, Any]:
         "max_deliver": -1,
         "max_ack_pending": 2_000,
         "replay_policy": "instant",
-        "filter_subject": queue_subject(lane),
+        "filter_subject": queue_subject_filter(lane),
     }
 
 

@@ -22,10 +22,26 @@ STATUS: Final = "Scaup-Status"
 DESTINATION: Final = "Scaup-Destination"
 ERROR_DATA: Final = "Scaup-Error-Data"
 TRIGGER: Final = "Scaup-Trigger"
+REPLAY: Final = "Scaup-Replay"
+REPLAYED: Final = "Scaup-Replayed"
+DEAD_LETTER: Final = "Scaup-Dead-Letter"
 
 _STATE: Final = ("Nats-", "Scaup-")
 MAX_ERROR_DATA: Final = 768
 """Bytes of a failed answer that are kept: base64 of them fills the 1,024 characters of ``knativeerrordata``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """That a person asked for an event to be sent to a Trigger again.
+
+    ``id`` is the asking's own (letters and digits), ``at`` when (RFC 3339 text): waiting counts from then.
+    ``dead_letter`` is the sequence of the kept dead letter that goes when this delivery has come to an end; 0 for none.
+    """
+
+    id: str
+    at: str
+    dead_letter: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +62,12 @@ class Facts:
     status: int | None = None
     destination: str = ""
     error_data: bytes = b""
+    replay: Replay | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells this delivery from all others to its Trigger, in names and subjects."""
+        return _key(str(self.sequence), self.replay.id if self.replay else "")
 
     def failed(self, at: str, reason: str, *, status: int | None, destination: str, error_data: bytes) -> Facts:
         """The same after one more failed attempt."""
@@ -78,6 +100,10 @@ def to_headers(facts: Facts) -> dict[str, str]:
         headers[STATUS] = str(facts.status)
     if facts.error_data:
         headers[ERROR_DATA] = base64.b64encode(facts.error_data).decode()
+    if facts.replay is not None:
+        headers |= {REPLAY: facts.replay.id, REPLAYED: facts.replay.at}
+        if facts.replay.dead_letter:
+            headers[DEAD_LETTER] = str(facts.replay.dead_letter)
     return headers
 
 
@@ -102,7 +128,21 @@ def from_headers(headers: dict[str, str]) -> Facts:
         status=int(status) if status else None,
         destination=headers.get(DESTINATION, ""),
         error_data=error_data,
+        replay=_replay(headers) if REPLAY in headers else None,
     )
+
+
+def key_of(headers: dict[str, str]) -> str:
+    """The key of the facts in these headers, of which nothing else is read. Raises KeyError where there are none."""
+    return _key(headers[SEQUENCE], headers.get(REPLAY, ""))
+
+
+def _key(sequence: str, replay: str) -> str:
+    return f"{sequence}-{replay}" if replay else sequence
+
+
+def _replay(headers: dict[str, str]) -> Replay:
+    return Replay(headers[REPLAY], headers.get(REPLAYED, ""), int(headers.get(DEAD_LETTER, "0")))
 
 
 def event_headers(headers: dict[str, str]) -> dict[str, str]:

@@ -86,14 +86,19 @@ def reply_subject(broker: BrokerUid) -> str:
     return f"scaup.log.{checked_uid(broker)}.reply"
 
 
-def queue_subject(lane: Lane) -> str:
-    """Entries of a lane that can be worked now (or within a second)."""
-    return f"scaup.queue.{lane.broker}.{lane.trigger}.{lane.kind}"
+def queue_subject(lane: Lane, events: int = 1) -> str:
+    """Entries of a lane that can be worked now (or within a second), and how many events each of them holds."""
+    return f"scaup.queue.{lane.broker}.{lane.trigger}.{lane.kind}.{events}"
 
 
-def retry_subject(lane: Lane, sequence: int) -> str:
-    """Where the entry for one event of the log waits for its time: one subject an event, so the newest wins."""
-    return f"scaup.retry.{lane.broker}.{lane.trigger}.{lane.kind}.{sequence}"
+def queue_subject_filter(lane: Lane) -> str:
+    """The workable entries of one lane."""
+    return f"scaup.queue.{lane.broker}.{lane.trigger}.{lane.kind}.*"
+
+
+def retry_subject(lane: Lane, key: str) -> str:
+    """Where the entry for one event waits for its time: one subject for each key (Facts), so the newest wins."""
+    return f"scaup.retry.{lane.broker}.{lane.trigger}.{lane.kind}.{key}"
 
 
 def retry_subject_filter(lane: Lane) -> str:
@@ -103,7 +108,7 @@ def retry_subject_filter(lane: Lane) -> str:
 
 def queue_subjects(broker: BrokerUid) -> str:
     """The workable entries of all Triggers of a Broker."""
-    return f"scaup.queue.{checked_uid(broker)}.*.*"
+    return f"scaup.queue.{checked_uid(broker)}.*.*.*"
 
 
 def retry_subjects(broker: BrokerUid) -> str:
@@ -125,9 +130,15 @@ def lane_of_consumer(broker: BrokerUid, consumer: str) -> Lane | None:
 def lane_of_subject(subject: str) -> Lane | None:
     """The lane whose queue or waiting entry a subject names; None where it names none."""
     parts = subject.split(".")
-    if len(parts) in {5, 6} and parts[0] == "scaup" and parts[1] in {"queue", "retry"}:
+    if len(parts) == 6 and parts[0] == "scaup" and parts[1] in {"queue", "retry"}:
         return Lane(BrokerUid(parts[2]), TriggerUid(parts[3]), parts[4])
     return None
+
+
+def events_of_subject(subject: str) -> int:
+    """How many events an entry of a queue holds, by its subject; one that waits for its time holds one."""
+    _, kind, *_, last = subject.split(".")
+    return int(last) if kind == "queue" else 1
 
 
 def dead_subject(broker: BrokerUid, trigger: TriggerUid | None) -> str:
@@ -173,19 +184,19 @@ def hinted(subject: str) -> list[str]:
     return subject.split(".")[3:]
 
 
-def parking_id(lane: Lane, sequence: int, attempts: int) -> str:
-    """``Nats-Msg-Id`` of a queue entry: a redelivered log entry does not park twice."""
-    return f"log:{sequence}:{lane.trigger}:{lane.kind}:{attempts}"
+def parking_id(lane: Lane, key: str, attempts: int) -> str:
+    """``Nats-Msg-Id`` of a queue entry, by the key of its Facts: a redelivered log entry does not park twice."""
+    return f"log:{key}:{lane.trigger}:{lane.kind}:{attempts}"
 
 
-def kept_id(trigger: TriggerUid | None, sequence: int) -> str:
+def kept_id(trigger: TriggerUid | None, key: str) -> str:
     """``Nats-Msg-Id`` of a kept dead letter."""
-    return f"log:{sequence}:{_NOBODY if trigger is None else trigger}:kept"
+    return f"log:{key}:{_NOBODY if trigger is None else trigger}:kept"
 
 
-def reply_id(trigger: TriggerUid, sequence: int) -> str:
+def reply_id(trigger: TriggerUid, key: str) -> str:
     """``Nats-Msg-Id`` of a reply in the log: a retried delivery's reply is not stored twice."""
-    return f"reply:{sequence}:{trigger}"
+    return f"reply:{key}:{trigger}"
 
 
 def broker_key(uid: str) -> str:
