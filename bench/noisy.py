@@ -130,7 +130,7 @@ class Noisy:
         The last events of the log may still be on their way, so it is looked at again for a while.
         """
         for _ in range(_ACCOUNT_TRIES):
-            waiting = (await ground.streams.waiting("noisy")).messages
+            waiting = await ground.streams.waiting("noisy")
             end = await watch.look()
             unaccounted = self._unaccounted(phases, begin, end, waiting)
             if not unaccounted:

@@ -15,6 +15,8 @@ from bench.arrivals import split_id
 from bench.stack import NATS_PORT, Stack
 
 from scaup.core.bus.connection import Bus, BusAccess, Msg, connect
+from scaup.core.bus.waiting import waiting
+from scaup.core.codec import bundle
 from scaup.core.model import names
 from scaup.core.model.names import BrokerUid
 
@@ -43,9 +45,9 @@ class Streams:
         """The event log."""
         return await self._state(names.log_stream(await self._uid(broker)))
 
-    async def waiting(self, broker: str) -> State:
-        """The queues of all its Triggers."""
-        return await self._state(names.queue_stream(await self._uid(broker)))
+    async def waiting(self, broker: str) -> int:
+        """Events in the queues of all its Triggers."""
+        return (await waiting(self._bus, await self._uid(broker))).total()
 
     async def dead(self, broker: str) -> State:
         """The dead letters that are kept."""
@@ -79,22 +81,24 @@ class Streams:
         wanted = run.encode()
         next_sequence = 1
         while entries := await self._batch(stream, next_sequence):
-            for headers in entries:
-                entry_run, sequence = split_id(headers.get("ce-id", "").encode())
-                if entry_run == wanted:
-                    found.add(sequence)
-            next_sequence = int(entries[-1]["Nats-Sequence"]) + 1
+            for entry in entries:
+                headers = entry.headers or {}
+                next_sequence = int(headers["Nats-Sequence"]) + 1
+                is_queued = names.lane_of_subject(subject := headers["Nats-Subject"]) is not None
+                for event, _ in bundle.events(subject, headers, entry.data) if is_queued else [(headers, b"")]:
+                    entry_run, sequence = split_id(event.get("ce-id", "").encode())
+                    if entry_run == wanted:
+                        found.add(sequence)
         return found
 
-    async def _batch(self, stream: str, first: int) -> list[dict[str, str]]:
-        """The headers of the next entries from this sequence on; none where there are no more."""
-        entries: list[dict[str, str]] = []
+    async def _batch(self, stream: str, first: int) -> list[Msg]:
+        """The next entries from this sequence on; none where there are no more."""
+        entries: list[Msg] = []
         is_over = asyncio.Event()
 
         async def received(msg: Msg) -> None:
-            headers = dict(msg.headers or {})
-            if "Nats-Sequence" in headers:
-                entries.append(headers)
+            if "Nats-Sequence" in (msg.headers or {}):
+                entries.append(msg)
             else:  # a status: the end of the batch, or of the stream
                 is_over.set()
 

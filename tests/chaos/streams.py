@@ -11,7 +11,8 @@ import orjson
 
 from scaup.core.bus.connection import Bus, Msg
 from scaup.core.bus.deadletters import DeadLetter, read
-from scaup.core.codec import stored
+from scaup.core.bus.waiting import waiting
+from scaup.core.codec import bundle, stored
 from scaup.core.model import names
 from scaup.core.model.names import Lane
 from tests.chaos import traffic
@@ -39,25 +40,13 @@ async def lag(bus: Bus) -> int:
 
 
 async def queued(bus: Bus) -> int:
-    """Entries in all queues. Raises BusError."""
-    state = (await bus.api(f"STREAM.INFO.{names.queue_stream(BROKER)}"))["state"]
-    return int(state["messages"])
+    """Events in all queues. Raises BusError."""
+    return (await lanes(bus)).total()
 
 
 async def lanes(bus: Bus) -> Counter[Lane]:
-    """Entries in the queues, by lane. Raises BusError."""
-    found: Counter[Lane] = Counter()
-    offset = 0
-    while True:
-        request = {"subjects_filter": ">", "offset": offset}
-        info = await bus.api(f"STREAM.INFO.{names.queue_stream(BROKER)}", request, timeout=15)
-        subjects: dict[str, int] = info["state"].get("subjects") or {}
-        for subject, count in subjects.items():
-            if (lane := names.lane_of_subject(subject)) is not None:
-                found[lane] += count
-        offset += len(subjects)
-        if not subjects or offset >= info.get("total", 0):
-            return found
+    """Events in the queues, by lane. Raises BusError."""
+    return await waiting(bus, BROKER)
 
 
 async def kept(bus: Bus, triggers: set[str]) -> int:
@@ -70,22 +59,23 @@ async def kept(bus: Bus, triggers: set[str]) -> int:
 
 async def held(bus: Bus) -> Held:
     """Everything that waits or is kept. The dispatchers must have ended: nobody works the queues meanwhile."""
-    waiting: dict[str, set[int]] = {}
+    queued: dict[str, set[int]] = {}
     dead: dict[str, set[int]] = {}
     wrong: list[str] = []
-    for subject, headers, data in await _entries(bus, names.queue_stream(BROKER)):
+    for subject, whole, entry in await _entries(bus, names.queue_stream(BROKER)):
         lane = names.lane_of_subject(subject)
         assert lane is not None
-        event = stored.from_headers(headers, data)
         allowed = _DEAD if lane.kind == names.DEAD_LETTER else _INTERNAL
-        if what := traffic.difference(event.attributes, data, allowed):
-            wrong.append(f"{lane.trigger}, waiting: {what}")
-        waiting.setdefault(lane.trigger, set()).add(traffic.index_of(event.id))
+        for headers, data in bundle.events(subject, whole, entry):
+            event = stored.from_headers(headers, data)
+            if what := traffic.difference(event.attributes, data, allowed):
+                wrong.append(f"{lane.trigger}, waiting: {what}")
+            queued.setdefault(lane.trigger, set()).add(traffic.index_of(event.id))
     for letter in await read(bus, BROKER, _EVERYTHING):
         if what := traffic.difference(letter.event.attributes, letter.event.data or b"", _DEAD) or _unsaid(letter):
             wrong.append(f"{letter.trigger}, kept: {what}")
         dead.setdefault(str(letter.trigger), set()).add(traffic.index_of(letter.event.id))
-    return Held(waiting, dead, wrong)
+    return Held(queued, dead, wrong)
 
 
 def _unsaid(letter: DeadLetter) -> str:

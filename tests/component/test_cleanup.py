@@ -230,5 +230,5 @@ async def test_trigger_deleted_while_no_dispatcher_ran_loses_queue_and_consumers
             return bool(found["consumers"] == ["t-1_subscriber"])
 
         _: bool = await eventually(only_the_other, "its consumers are gone, and only these")
-        waiting = {names.lane_of_subject(msg.subject) for msg in await here.queued()}
+        waiting = {each.lane for each in await here.queued()}
         assert waiting == {Lane(here.broker.uid, TriggerUid("t-1"))}

@@ -15,6 +15,7 @@ import pytest
 from scaup.core.bus.connection import Msg
 from scaup.core.bus.deadletters import DeadLetter
 from scaup.core.model import names
+from scaup.core.model.definitions import Destination
 from tests.support import rawhttp
 from tests.support.dataplane import World, delivery, metric, world
 from tests.support.events import BROKER
@@ -224,6 +225,30 @@ async def test_an_event_that_ends_dispatchers_when_it_is_tried_again_is_set_asid
             ids += await here.send_many(20)
             await eventually(lambda: set(ids) <= set(there.ids), "all others are delivered")
             assert dispatcher.deaths == deaths
+
+
+async def test_an_event_that_ends_dispatchers_out_of_a_bundle_is_set_aside_and_the_others_are_delivered(
+    nats: NatsServer, tmp_path: Path
+) -> None:
+    async with world(nats.url) as here, sink() as there:
+        await here.filter()
+        key = "address/v1/Service/default/web"
+        await here.address(key, None)
+        await here.trigger("t", Destination(address=key))
+        ids = await here.send_many(20)
+        await here.send(type=POISON)
+        ids += await here.send_many(20)
+        async with supervised("dispatcher", tmp_path, nats.url, _DIES_AT_AN_ATTEMPT) as dispatcher:
+            await here.until_settled()
+            assert len(await here.queue_entries()) < 20
+            await here.address(key, there.url)
+            [letter] = await until_kept(here)
+            assert (letter.event.attributes["type"], letter.trigger) == (POISON, "t")
+            assert letter.facts.reason == "it ended two dispatchers that ran nothing else (signal 9)"
+            assert letter.facts.sequence == 21
+            await here.until_queues_hold(0, within_s=30)
+            assert set(there.ids) == set(ids)
+            assert dispatcher.deaths <= 2
 
 
 async def test_an_event_that_no_filter_survives_is_set_aside(nats: NatsServer, tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from scaup.core.codec import kept
+from scaup.core.codec import bundle, kept
 from scaup.core.codec.kept import Facts
+from scaup.core.model import names
 from scaup.core.model.names import BrokerUid, Lane, TriggerUid, parked_hint, queue_subject
 from scaup.core.runtime.definitions import Definitions
 from scaup.dispatcher import capacity
@@ -53,9 +54,9 @@ class Lot:
         while waiting := [task for task in self.tasks if not task.done()]:
             await asyncio.wait(waiting)
 
-    async def waiting(self) -> list[tuple[str, str]]:
-        """Subject and event id of what is in the queues, in order."""
-        return [(msg.subject, (msg.headers or {})["ce-id"]) for msg in await self.here.queued()]
+    async def waiting(self) -> list[tuple[Lane | None, str]]:
+        """Lane and event id of what is in the queues, in order."""
+        return [(each.lane, each.headers["ce-id"]) for each in await self.here.queued()]
 
 
 @asynccontextmanager
@@ -87,22 +88,34 @@ async def test_events_of_many_lanes_are_parked_each_in_its_own_with_its_facts_an
         parked = [where.delivery(number, trigger) for number in range(1, 51) for trigger in ("a", "b", "c")]
         await where.park(*parked)
         assert where.done == [f"{each.lane.trigger}-{each.facts.sequence}" for each in parked]
-        assert await where.waiting() == [(queue_subject(each.lane), each.outgoing.headers["ce-id"]) for each in parked]
-        facts = [kept.from_headers(msg.headers or {}) for msg in await where.here.queued()]
-        assert facts == [each.facts for each in parked]
-        assert [each.parked for each in parked] == list(range(1, 151))
+        in_order = sorted(parked, key=lambda each: each.lane)
+        assert await where.waiting() == [(each.lane, each.outgoing.headers["ce-id"]) for each in in_order]
+        facts = [kept.from_headers(each.headers) for each in await where.here.queued()]
+        assert facts == [each.facts for each in in_order]
+        assert [each.parked for each in in_order] == [number for number in (1, 2, 3) for _ in range(50)]
         lanes = {each.lane for each in parked}
+        assert {msg.subject for msg in await where.here.queue_entries()} == {queue_subject(lane, 50) for lane in lanes}
         await eventually(lambda: set(hints) == {parked_hint(lane) for lane in lanes}, "the owners hear of it")
         assert len(hints) < 50
 
 
-async def test_event_that_was_parked_before_is_not_parked_twice_and_the_others_are(nats: NatsServer) -> None:
+async def test_event_that_was_parked_by_itself_is_not_parked_twice(nats: NatsServer) -> None:
     """Its dispatcher died before the log heard of it."""
     async with lot(nats) as where:
-        await where.park(where.delivery(2), where.delivery(4))
-        await where.park(*(where.delivery(number) for number in range(1, 6)))
-        assert sorted(where.done) == ["t-1", "t-2", "t-2", "t-3", "t-4", "t-4", "t-5"]
-        assert sorted(name for _, name in await where.waiting()) == ["t-1", "t-2", "t-3", "t-4", "t-5"]
+        for _ in range(2):
+            await where.park(where.delivery(2, "a"), where.delivery(2, "b"), where.delivery(4, "c"))
+        assert sorted(where.done) == ["a-2", "a-2", "b-2", "b-2", "c-4", "c-4"]
+        assert sorted(name for _, name in await where.waiting()) == ["a-2", "b-2", "c-4"]
+
+
+async def test_large_events_are_entries_of_their_own_and_small_ones_between_them_are_bundled(nats: NatsServer) -> None:
+    async with lot(nats) as where:
+        large = b"x" * (bundle.MAX_BYTES + 1)
+        data = [b"{}", large, b"{}", b"{}", large, large, b"{}"]
+        await where.park(*(where.delivery(number, data=one) for number, one in enumerate(data, 1)))
+        sizes = [names.events_of_subject(msg.subject) for msg in await where.here.queue_entries()]
+        assert sizes == [1, 1, 2, 1, 1, 1]
+        assert [name for _, name in await where.waiting()] == [f"t-{number}" for number in range(1, 8)]
 
 
 async def test_reply_is_parked_for_every_lane_although_it_is_in_the_log_under_an_id_of_its_own(

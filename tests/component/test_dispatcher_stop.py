@@ -134,7 +134,7 @@ async def test_nats_that_is_killed_and_comes_back_loses_nothing(nats: NatsServer
         await here.until_settled(within_s=25)
 
         async def have_ends() -> bool:
-            waiting = {(msg.headers or {})["ce-id"] for msg in await here.queued()}
+            waiting = {each.headers["ce-id"] for each in await here.queued()}
             return waiting | {letter.event.id for letter in await here.dead_letters()} == set(ids)
 
         # Not at once: an entry that is tried again while they are read is seen under neither of its sequences.

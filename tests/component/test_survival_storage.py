@@ -160,7 +160,7 @@ async def test_retry_that_was_due_while_there_was_no_room_is_made_when_there_is(
         await here.trigger("t", there.url, delivery=delivery(backoff_delay_s=2.0))
         ids = [await here.send(), await here.send()]
         await here.until_queues_hold(2)
-        due = max(kept.from_headers(msg.headers or {}).not_before for msg in await here.queued())
+        due = max(kept.from_headers(each.headers).not_before for each in await here.queued())
         await storage.fill()
         await eventually(lambda: time.time() > due + 1.0, "they were due")
         assert len(there.requests) == 2

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from nats.aio.msg import Msg
@@ -16,7 +16,8 @@ from scaup.core.bus import topology
 from scaup.core.bus.connection import Bus, BusAccess, connect
 from scaup.core.bus.deadletters import DeadLetter, read
 from scaup.core.bus.kv import Bucket, dumps
-from scaup.core.codec import stored
+from scaup.core.bus.waiting import waiting
+from scaup.core.codec import bundle, stored
 from scaup.core.model import names
 from scaup.core.model.definitions import (
     Address,
@@ -56,6 +57,14 @@ class Running:
         self.life.stop()
         async with asyncio.timeout(10):
             await asyncio.shield(self.task)
+
+
+class Queued(NamedTuple):
+    """An event that waits in a queue."""
+
+    lane: names.Lane | None
+    headers: dict[str, str]
+    data: bytes
 
 
 @dataclass
@@ -181,20 +190,27 @@ class World:
 
         await eventually(is_settled, "the log is acknowledged", within_s=within_s)
 
-    async def queued(self) -> list[Msg]:
-        """What is in the queues of all Triggers, scheduled retries included."""
+    async def queue_entries(self) -> list[Msg]:
+        """The entries of the queues of all Triggers as they are, scheduled retries included."""
         return await entries(self.bus, self.broker.uid, stream=names.queue_stream(self.broker.uid))
 
+    async def queued(self) -> list[Queued]:
+        """The events in the queues of all Triggers, bundled or not, scheduled retries included."""
+        return [
+            Queued(names.lane_of_subject(msg.subject), headers, data)
+            for msg in await self.queue_entries()
+            for headers, data in bundle.events(msg.subject, msg.headers or {}, msg.data)
+        ]
+
     async def queue_size(self) -> int:
-        """How many entries wait in all queues."""
-        state = (await self.bus.api(f"STREAM.INFO.{names.queue_stream(self.broker.uid)}"))["state"]
-        return int(state["messages"])
+        """How many events wait in all queues."""
+        return (await waiting(self.bus, self.broker.uid)).total()
 
     async def until_queues_hold(self, count: int, within_s: float = 10.0) -> None:
         async def holds() -> bool:
             return await self.queue_size() == count
 
-        await eventually(holds, f"{count} entries are queued", within_s=within_s)
+        await eventually(holds, f"{count} events are queued", within_s=within_s)
 
     async def dead_letters(self, count: int = 0, within_s: float = 10.0) -> list[DeadLetter]:
         """The kept dead letters, when there are ``count`` of them at least."""

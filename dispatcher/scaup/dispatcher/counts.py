@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from scaup.core.bus.connection import Bus
+from scaup.core.bus.waiting import waiting
 from scaup.core.model import names
 from scaup.core.model.names import BrokerUid, Lane
 
@@ -62,24 +63,12 @@ class Counts:
         answer = await self._bus.api(f"STREAM.INFO.{stream}")
         # From when it was asked, not when it answered: a wait may be longer by the way of an answer, never shorter.
         self._ahead_s[broker] = datetime.fromisoformat(answer["ts"]).timestamp() - asked_at
-        state = answer["state"]
-        messages = state["messages"]
         fresh: Counter[Lane] = Counter()
-        if messages:
+        if subjects := answer["state"].get("num_subjects", 0):
             self._rounds[broker] += 1
-            if messages > _DETAIL_UP_TO and self._rounds[broker] % _DETAIL_EVERY:
+            if subjects > _DETAIL_UP_TO and self._rounds[broker] % _DETAIL_EVERY:
                 return
-            offset = 0
-            while True:
-                request = {"subjects_filter": ">", "offset": offset}
-                info = await self._bus.api(f"STREAM.INFO.{stream}", request, timeout=15)
-                subjects: dict[str, int] = info["state"].get("subjects") or {}
-                for subject, count in subjects.items():
-                    if (lane := names.lane_of_subject(subject)) is not None:
-                        fresh[lane] += count
-                offset += len(subjects)
-                if not subjects or offset >= info.get("total", 0):
-                    break
+            fresh = await waiting(self._bus, broker)
         for lane in [lane for lane in self._lanes if lane.broker == broker and lane not in fresh]:
             del self._lanes[lane]
         self._lanes.update({lane: count - self._lanes[lane] for lane, count in fresh.items()})

@@ -1,4 +1,4 @@
-"""What the dispatcher holds in its hands: entries of the log, and the deliveries that each of them asks for."""
+"""What the dispatcher holds in its hands: entries of logs and queues, and the deliveries that each of them asks for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 from scaup.core.codec.kept import Facts
 from scaup.core.model.names import Lane, TriggerUid
 from scaup.dispatcher.attempt import Outgoing
+from scaup.dispatcher.suspicion import Place
 
 _FOR_EVER: Final = float("inf")
 
@@ -80,3 +81,29 @@ class LogEntry:
     deliveries: list[Delivery] = field(default_factory=list)
     settled: set[TriggerUid] = field(default_factory=set)
     """Triggers whose share is settled, for when the entry comes again."""
+
+
+@dataclass(slots=True, eq=False)
+class QueueEntry:
+    """An entry of a lane's queue, from its arrival here until it is acknowledged or handed back.
+
+    It holds the events in ``events`` (headers and data), of which those at the places in ``settled`` are settled.
+    """
+
+    place: Place
+    reply: str
+    delivered: int
+    events: list[tuple[dict[str, str], bytes]]
+    settled: set[int] = field(default_factory=set)
+    open: dict[Delivery, int] = field(default_factory=dict)
+    """Deliveries that are neither settled nor abandoned yet, and the places of their events."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing of it is left to be delivered."""
+        return len(self.settled) == len(self.events)
+
+    @property
+    def left(self) -> list[tuple[dict[str, str], bytes]]:
+        """What is not settled."""
+        return [event for place, event in enumerate(self.events) if place not in self.settled]

@@ -15,6 +15,7 @@ import orjson
 import structlog
 
 from scaup.core.bus.connection import Bus
+from scaup.core.bus.waiting import waiting
 from scaup.core.codec import kept
 from scaup.core.model import names
 from scaup.core.model.definitions import BrokerDefinition
@@ -122,7 +123,8 @@ class Keeper:
         stream = names.queue_stream(lane.broker)
         removed = 0
         for subject in (names.queue_subject_filter(lane), names.retry_subject_filter(lane)):
-            removed += (await self._bus.api(f"STREAM.PURGE.{stream}", {"filter": subject}))["purged"]
+            removed += (await waiting(self._bus, lane.broker, subject))[lane]
+            await self._bus.api(f"STREAM.PURGE.{stream}", {"filter": subject})
         self._counts.forget(lane)
         return removed
 

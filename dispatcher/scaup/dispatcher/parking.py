@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 _GATHER_S: Final = 0.05
 _STEP_S: Final = 0.01
-_MANY: Final = 256
+_MANY: Final = 1024
 _BATCH_BYTES: Final = 4 << 20
 _INSIST_EVERY_S: Final = 0.5
 _INSIST_S: Final = 10.0

@@ -7,7 +7,9 @@ do no harm: JetStream gives each entry to one puller. A lane that stays empty fo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -16,12 +18,13 @@ from scaup.core.bus.connection import Msg
 from scaup.core.bus.kv import Metadata
 from scaup.core.bus.pull import Puller
 from scaup.core.bus.topology import QUEUE_ACK_WAIT_S, ensure_consumer, queue_consumer, remove_consumer
-from scaup.core.codec import kept
+from scaup.core.codec import bundle, kept
+from scaup.core.codec.bundle import MAX_EVENTS
 from scaup.core.model import names
-from scaup.core.model.errors import BusError
+from scaup.core.model.errors import BusError, EventTooLargeError
 from scaup.core.model.names import Lane
 from scaup.dispatcher.attempt import Outgoing
-from scaup.dispatcher.entries import Delivery
+from scaup.dispatcher.entries import Delivery, QueueEntry
 from scaup.dispatcher.suspicion import Place
 from scaup.dispatcher.target import Target, Tools
 from scaup.dispatcher.trials import Suspect, Trials
@@ -32,6 +35,8 @@ _PROGRESS_S: Final = QUEUE_ACK_WAIT_S / 3
 _IDLE_S: Final = 60.0
 _SPARE: Final = 16
 _RETRY_S: Final = 0.5
+_WEIGHT: Final = 0.25
+_REMEMBERED: Final = 1_000
 
 
 class LaneQueue:
@@ -44,7 +49,12 @@ class LaneQueue:
         self.idle_since = self._loop.time()
         self._target = target
         self._tools = tools
-        self._held: dict[str, Delivery] = {}
+        self._held: dict[str, QueueEntry] = {}
+        self._open = 0
+        self._events_each = float(MAX_EVENTS)
+        # What is settled of bundles that were handed back, for when they come again.
+        self._settled: OrderedDict[Place, set[int]] = OrderedDict()
+        self._is_ending = False
         self._stream = names.queue_stream(lane.broker)
         self._is_gone = asyncio.Event()
         self._puller = Puller(
@@ -81,14 +91,14 @@ class LaneQueue:
         await remove_consumer(self._tools.bus, self._stream, names.lane_consumer(self.lane))
 
     def _hand_back(self) -> None:
-        for reply, delivery in list(self._held.items()):
-            if delivery.started_at:
-                self._tools.bus.post(reply, b"+WPI")
-            else:
-                delivery.is_withdrawn = delivery.is_over = True
-                del self._held[reply]
-                self._returned(reply)
-                self._tools.bus.post(reply, b"-NAK")
+        self._is_ending = True
+        for entry in list(self._held.values()):
+            for delivery in list(entry.open):
+                if not delivery.started_at:
+                    delivery.is_withdrawn = True
+                    delivery.failed()
+            if entry.open:
+                self._tools.bus.post(entry.reply, b"+WPI")
 
     async def _ensure(self) -> None:
         while True:
@@ -115,56 +125,147 @@ class LaneQueue:
             self._puller.wake()
 
     def _room(self) -> int:
+        """Entries that may come: as many as hold the events that may, by what the last ones held."""
         breaker = self._target.breaker
         if breaker.is_open:
             return 1 if not self._held and breaker.may_probe(self._loop.time()) else 0
-        return max(self._target.limit.current + _SPARE - len(self._held), 0)
+        free = self._target.limit.current + _SPARE - self._open
+        return math.ceil(free / self._events_each) if free > 0 else 0
 
     def _receive(self, msg: Msg) -> None:
         self.idle_since = self._loop.time()
-        headers = msg.headers or {}
         metadata = Metadata.parse(msg.reply)
         place = Place(self._stream, metadata.sequence, metadata.stored_ns)
-        if metadata.delivered > 1 and self._trials.claims(place, metadata.delivered):
-            outgoing = Outgoing(headers, msg.data)
-            suspect = Suspect(
-                self.lane.broker, place, msg.reply, metadata.delivered, outgoing, self._puller.wake, self.lane
-            )
-            self._trials.take(suspect)
-            return
-        release, abandon = self._answer(msg.reply, lambda: b"+ACK"), self._answer(msg.reply, self._nak)
         try:
-            delivery = delivery_of(self.lane, headers, msg.data, release, abandon)
+            events = bundle.events(msg.subject, msg.headers or {}, msg.data)
         except ValueError as error:
-            log.error("queues.unreadable", lane=self.lane, error=str(error))  # noqa: TRY400
-            self._tools.bus.post(msg.reply, b"+TERM")
+            self._throw_away(msg.reply, error)
             return
-        self._held[msg.reply] = delivery
-        now = self._tools.settler.now(self.lane.broker)
-        if (wait_s := _wait_s(delivery.facts.not_before, metadata.stored_ns / 1e9, now)) > 0:
-            self._loop.call_later(wait_s, self._offer, delivery)
+        settled = self._settled.get(place, set())
+        entry = QueueEntry(place, msg.reply, metadata.delivered, events, set(settled))
+        weight = 1.0 if len(events) > self._events_each else _WEIGHT
+        self._events_each += weight * (len(events) - self._events_each)
+        if self._is_suspect(entry):
+            self._suspect(entry)
         else:
-            self._target.offer(delivery)
+            self._hold(entry)
+
+    def _throw_away(self, reply: str, error: ValueError) -> None:
+        log.error("queues.unreadable", lane=self.lane, error=str(error))
+        self._tools.bus.post(reply, b"+TERM")
+
+    def _is_suspect(self, entry: QueueEntry) -> bool:
+        if entry.delivered > 1 and self._trials.claims(entry.place, entry.delivered):
+            return True
+        return kept.SUSPECT in entry.events[0][0] and not self._trials.suspicion.knows(entry.place)
+
+    def _suspect(self, entry: QueueEntry) -> None:
+        """Into the hands of the trials; of a bundle each event by itself, as an entry of its own."""
+        if len(entry.events) > 1:
+            self._held[entry.reply] = entry
+            left = entry.left
+            self._tools.start(
+                self._replace(entry, lambda: self._tools.settler.split(self.lane, entry.place.sequence, left)),
+                "splitting",
+            )
+            return
+        headers, data = entry.events[0]
+        self._trials.take(
+            Suspect(
+                self.lane.broker,
+                entry.place,
+                entry.reply,
+                entry.delivered,
+                Outgoing(headers, data),
+                self._puller.wake,
+                self.lane,
+            )
+        )
+
+    def _hold(self, entry: QueueEntry) -> None:
+        """Offer what is not settled of an entry to the target, each event when it is due."""
+        for place, (headers, data) in enumerate(entry.events):
+            if place in entry.settled:
+                continue
+            try:
+                delivery = delivery_of(
+                    self.lane,
+                    headers,
+                    data,
+                    lambda delivery: self._settle(entry, delivery),
+                    lambda delivery: self._abandon(entry, delivery),
+                )
+            except ValueError as error:
+                if len(entry.events) == 1:
+                    self._throw_away(entry.reply, error)
+                    return
+                log.error("queues.unreadable", lane=self.lane, error=str(error))  # noqa: TRY400
+                entry.settled.add(place)
+            else:
+                entry.open[delivery] = place
+        self._held[entry.reply] = entry
+        self._open += len(entry.open)
+        if not entry.open:
+            self._end(entry)
+            return
+        now = self._tools.settler.now(self.lane.broker)
+        for delivery in list(entry.open):
+            if (wait_s := _wait_s(delivery.facts.not_before, entry.place.stored_ns / 1e9, now)) > 0:
+                self._loop.call_later(wait_s, self._offer, delivery)
+            else:
+                self._target.offer(delivery)
 
     def _offer(self, delivery: Delivery) -> None:
         if not delivery.is_withdrawn:  # handed back while it waited
             self._target.offer(delivery)
 
-    def _answer(self, reply: str, word: Callable[[], bytes]) -> Callable[[Delivery], None]:
-        def answer(_delivery: Delivery) -> None:
-            self._held.pop(reply, None)
-            said = word()
-            if said != b"+ACK":
-                self._returned(reply)
-            self._tools.bus.post(reply, said)
-            self._puller.wake()
+    def _settle(self, entry: QueueEntry, delivery: Delivery) -> None:
+        entry.settled.add(entry.open[delivery])
+        self._abandon(entry, delivery)
 
-        return answer
+    def _abandon(self, entry: QueueEntry, delivery: Delivery) -> None:
+        del entry.open[delivery]
+        self._open -= 1
+        if not entry.open:
+            self._end(entry)
+        self._puller.wake()
 
-    def _returned(self, reply: str) -> None:
-        metadata = Metadata.parse(reply)
-        place = Place(self._stream, metadata.sequence, metadata.stored_ns)
-        self._trials.suspicion.returned(place, metadata.delivered)
+    def _end(self, entry: QueueEntry) -> None:
+        """All that was begun of an entry is over: it goes, or it goes back; for others without what is settled."""
+        if self._is_ending and entry.settled and not entry.is_settled:
+            left = entry.left
+            self._tools.start(
+                self._replace(entry, lambda: self._tools.settler.park_again(self.lane, left)), "parking-the-rest"
+            )
+        else:
+            self._say(entry, is_over=entry.is_settled)
+
+    async def _replace(self, entry: QueueEntry, store: Callable[[], Awaitable[None]]) -> None:
+        """Store what takes an entry's place, then let go of it."""
+        try:
+            await store()
+        except (BusError, EventTooLargeError) as error:
+            log.warning("queues.not_replaced", lane=self.lane, error=str(error))
+            self._say(entry, is_over=False)
+        else:
+            self._say(entry, is_over=True)
+
+    def _say(self, entry: QueueEntry, *, is_over: bool) -> None:
+        self._held.pop(entry.reply, None)
+        if is_over:
+            self._settled.pop(entry.place, None)
+            self._tools.bus.post(entry.reply, b"+ACK")
+        else:
+            if entry.settled:
+                self._remember(entry)
+            self._trials.suspicion.returned(entry.place, entry.delivered)
+            self._tools.bus.post(entry.reply, b"-NAK" if self._is_ending else self._nak())
+        self._puller.wake()
+
+    def _remember(self, entry: QueueEntry) -> None:
+        self._settled[entry.place] = entry.settled
+        if len(self._settled) > _REMEMBERED:
+            self._settled.popitem(last=False)
 
     def _nak(self) -> bytes:
         """Hand back, to come again when the breaker may let it through."""

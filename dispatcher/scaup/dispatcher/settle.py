@@ -19,7 +19,7 @@ from scaup.core.bus.acked import Stored
 from scaup.core.bus.client import Entry, header_lines
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.kv import NO_MESSAGE
-from scaup.core.codec import kept, percent, stored
+from scaup.core.codec import bundle, kept, percent, stored
 from scaup.core.codec.kept import Facts
 from scaup.core.model import names
 from scaup.core.model.definitions import TriggerDefinition
@@ -92,36 +92,66 @@ class Settler:
     async def park_all(self, parked: list[tuple[Delivery, str]]) -> None:
         """Untried events of one Broker's log into the queues of their lanes, with reasons, in one write.
 
-        Sets ``parked`` of those that are stored; ``park`` says why the others are not.
+        Those of a lane are bundled. Sets ``parked`` of those that are stored; ``park`` says why the others are not.
         """
-        entries: list[Entry] = []
+        lanes: dict[Lane, list[tuple[Delivery, bytes]]] = {}
         last: tuple[Outgoing, Facts] | None = None
-        lines = b""
+        frame = b""
         for delivery, _ in parked:
             outgoing, facts = delivery.outgoing, delivery.facts
             if last is None or last[0] is not outgoing or last[1] is not facts:  # the lanes of one event come together
                 last = outgoing, facts
-                headers = {**outgoing.headers, **kept.to_headers(facts)}
-                headers.pop("Nats-Msg-Id", None)  # a reply's own: of two the server takes the first
-                lines = header_lines(headers)
-            msg_id = names.parking_id(delivery.lane, facts.key, facts.attempts)
-            own = header_lines({"Nats-Msg-Id": msg_id})
-            entries.append((names.queue_subject(delivery.lane), lines + own, outgoing.data))
-            self._counts.add(delivery.lane, 1)
+                headers = {**kept.event_headers(outgoing.headers), **kept.to_headers(facts)}
+                frame = bundle.frame(header_lines(headers), outgoing.data)
+            lanes.setdefault(delivery.lane, []).append((delivery, frame))
+        bundles = [(lane, chunk) for lane, group in lanes.items() for chunk in bundle.chunks(group)]
         results: Sequence[object] = ()
+        for lane, chunk in bundles:
+            self._counts.add(lane, len(chunk))
         try:
-            results = await self._bus.acked.store_all(entries)
+            results = await self._bus.acked.store_all([_entry(lane, chunk) for lane, chunk in bundles])
         finally:
-            for (delivery, _), result in zip_longest(parked, results):
+            for (lane, chunk), result in zip_longest(bundles, results):
                 if isinstance(result, Stored):
-                    delivery.parked = result.sequence
+                    for delivery, _ in chunk:
+                        delivery.parked = result.sequence
                 else:
-                    self._counts.add(delivery.lane, -1)
+                    self._counts.add(lane, -len(chunk))
         stored = Counter((delivery.lane, reason) for delivery, reason in parked if delivery.parked is not None)
         for (lane, reason), number in stored.items():
             self._trigger_counter(lane, reason, number)
         for lane in {lane for lane, _ in stored}:
             await self._bus.publish(names.parked_hint(lane))
+
+    async def park_again(self, lane: Lane, left: list[tuple[dict[str, str], bytes]]) -> None:
+        """What is left of a bundle, as new ones: whoever works the queue next shall not meet what is settled."""
+        framed = [(event, bundle.frame(header_lines(event[0]), event[1])) for event in left]
+        entries: list[Entry] = []
+        for chunk in bundle.chunks(framed):
+            if len(chunk) > 1:
+                entries.append(_bundled(lane, chunk[0][0][0].get(kept.ACCEPTED, ""), [frame for _, frame in chunk]))
+            else:
+                headers, data = chunk[0][0]
+                entries.append((names.queue_subject(lane), header_lines(headers), data))
+        await self._store_every(entries)
+
+    async def split(self, lane: Lane, sequence: int, events: list[tuple[dict[str, str], bytes]]) -> None:
+        """The events of a bundle as entries of their own, suspects all of them: one may be what ended dispatchers."""
+        await self._store_every(
+            [
+                (
+                    names.queue_subject(lane),
+                    header_lines(headers | {kept.SUSPECT: "1", "Nats-Msg-Id": names.split_id(lane, sequence, place)}),
+                    data,
+                )
+                for place, (headers, data) in enumerate(events)
+            ]
+        )
+
+    async def _store_every(self, entries: list[Entry]) -> None:
+        for result in await self._bus.acked.store_all(entries):
+            if isinstance(result, Exception):
+                raise result
 
     async def delivered(self, delivery: Delivery) -> None:
         """The sink has it: nothing of it waits any more, nor is the dead letter kept that this was the replay of."""
@@ -244,6 +274,21 @@ class Settler:
     def _trigger_counter(self, lane: Lane, reason: str, number: int = 1) -> None:
         if (trigger := self._definitions.triggers.get(lane.trigger)) is not None:
             metrics.PARKED.labels(*self._labels(trigger), reason).inc(number)
+
+
+def _entry(lane: Lane, chunk: Sequence[tuple[Delivery, bytes]]) -> Entry:
+    """An entry for a lane's queue: a bundle, or one event under an id that keeps it from being parked twice."""
+    first = chunk[0][0]
+    if len(chunk) > 1:
+        return _bundled(lane, first.facts.accepted, [frame for _, frame in chunk])
+    headers = {**kept.event_headers(first.outgoing.headers), **kept.to_headers(first.facts)}
+    headers["Nats-Msg-Id"] = names.parking_id(lane, first.facts.key, first.facts.attempts)
+    return names.queue_subject(lane), header_lines(headers), first.outgoing.data
+
+
+def _bundled(lane: Lane, accepted: str, frames: list[bytes]) -> Entry:
+    """A bundle, with the time at which its first event was accepted for whoever asks how old a queue is."""
+    return names.queue_subject(lane, len(frames)), header_lines({kept.ACCEPTED: accepted}), b"".join(frames)
 
 
 def with_error(outgoing: Outgoing, facts: Facts, trigger: str = "") -> Outgoing:

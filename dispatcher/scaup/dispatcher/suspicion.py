@@ -43,6 +43,10 @@ class Suspicion:
         if len(self._returned) > self._bound:
             self._returned.popitem(last=False)
 
+    def knows(self, place: Place) -> bool:
+        """Whether we handed the entry back and lived on."""
+        return place in self._returned
+
     def falls_on(self, place: Place, delivered: int) -> bool:
         """Whether the entry, delivered for the ``delivered``-th time, is a suspect."""
         if delivered <= SUSPECT_FROM:

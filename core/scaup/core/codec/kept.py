@@ -25,6 +25,8 @@ TRIGGER: Final = "Scaup-Trigger"
 REPLAY: Final = "Scaup-Replay"
 REPLAYED: Final = "Scaup-Replayed"
 DEAD_LETTER: Final = "Scaup-Dead-Letter"
+SUSPECT: Final = "Scaup-Suspect"
+"""Of an entry that was part of a bundle which may have ended dispatchers: it is to be tried alone."""
 
 _STATE: Final = ("Nats-", "Scaup-")
 MAX_ERROR_DATA: Final = 768

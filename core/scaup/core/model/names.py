@@ -189,6 +189,11 @@ def parking_id(lane: Lane, key: str, attempts: int) -> str:
     return f"log:{key}:{lane.trigger}:{lane.kind}:{attempts}"
 
 
+def split_id(lane: Lane, sequence: int, place: int) -> str:
+    """``Nats-Msg-Id`` of an event that was in a bundle and is an entry of its own now: it is split off once."""
+    return f"split:{sequence}:{lane.trigger}:{lane.kind}:{place}"
+
+
 def kept_id(trigger: TriggerUid | None, key: str) -> str:
     """``Nats-Msg-Id`` of a kept dead letter."""
     return f"log:{key}:{_NOBODY if trigger is None else trigger}:kept"
