@@ -16,10 +16,11 @@ class Background:
 
     def __init__(self) -> None:
         self.tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()  # looking it up costs a system call (Python 3.11)
 
     def start(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
         """Run a piece of work beside the story. Its errors are its own: it has to settle them itself."""
-        task = asyncio.get_running_loop().create_task(_coroutine(work), name=name)
+        task = self._loop.create_task(_coroutine(work), name=name)
         self.tasks.add(task)
         task.add_done_callback(self._ended)
         return task

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -334,4 +335,10 @@ def target_of(lane: Lane, targets: dict[Lane, Target], tools: Tools) -> Target:
 def _since(moment: str, now: float | None = None) -> float:
     """Seconds since an RFC 3339 time; 0 where it is not known."""
     now = time.time() if now is None else now
-    return max(now - datetime.fromisoformat(moment).timestamp(), 0.0) if moment else 0.0
+    return max(now - _timestamp(moment), 0.0) if moment else 0.0
+
+
+@lru_cache(1024)
+def _timestamp(moment: str) -> float:
+    """Seconds since the epoch. All deliveries of an event ask for the same."""
+    return datetime.fromisoformat(moment).timestamp()
