@@ -90,9 +90,9 @@ class World:
         self.triggers.add(uid)
         revision = await self.bucket.put(names.trigger_key(uid), dumps(to_json(definition)))
         await self._complete()
-        for key, running in self.filters.items():
+        for running in (*self.filters.values(), *self.dispatchers):
             if not running.task.done():
-                await self._until_reported(running, key, revision)
+                await self._until_reported(running, running.task.get_name(), revision)
         return definition
 
     async def delete_trigger(self, uid: str) -> None:

@@ -66,7 +66,12 @@ class Around:
 
     def target(self) -> Target:
         parking = Parking(cast("Any", self), self.start)
-        tools = Tools(*cast("Any", (None, self, self, self, DispatcherSettings(), self.capacity, parking, self.start)))
+        tools = Tools(
+            *cast(
+                "Any",
+                (None, self, self, self, DispatcherSettings(), self.capacity, parking, self.start, lambda _: True),
+            )
+        )
         return Target(LANE, tools)
 
     def delivery(self, *, lease_s: float = 10.0) -> Delivery:

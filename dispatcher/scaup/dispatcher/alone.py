@@ -54,7 +54,7 @@ class Alone:
         capacity = Capacity(settings.max_events, settings.max_bytes)
         start = self.background.start
         parking = Parking(settler, start)
-        self._tools = Tools(bus, definitions, attempts, settler, settings, capacity, parking, start)
+        self._tools = Tools(bus, definitions, attempts, settler, settings, capacity, parking, start, lambda _: True)
         self._targets: dict[Lane, Target] = {}
         self._workers: dict[BrokerUid, BrokerWorker] = {}
         self._running: list[asyncio.Task[None]] = []

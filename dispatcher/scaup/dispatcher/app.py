@@ -62,6 +62,7 @@ class Dispatcher:
             self._capacity,
             Parking(settler, self.start),
             self.start,
+            self._owns,
         )
         self._trials = Trials(plane.bus, plane.definitions, settler, environ_of(settings))
         self._trials.heard_filters = self._heard_filters

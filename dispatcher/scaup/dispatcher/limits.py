@@ -1,4 +1,4 @@
-"""How much one sink gets at a time: an in-flight limit that adapts, and a breaker that stops asking a dead one.
+"""How much one sink gets: an in-flight limit that adapts, a pace, and a breaker that stops asking a dead one.
 
 Plain arithmetic over times that are handed in.
 """
@@ -11,6 +11,7 @@ _START: Final = 64
 _DECREASE: Final = 0.7
 _DECREASE_EVERY_S: Final = 0.2
 _OPEN_AFTER: Final = 8
+_CATCH_UP_S: Final = 0.1
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
 
@@ -23,7 +24,7 @@ class InFlightLimit:
     """
 
     def __init__(self, maximum: int) -> None:
-        self._maximum = maximum
+        self._maximum = self._allowed = maximum
         self._limit = float(min(_START, maximum))
         self._decreased_at = 0.0
         self._well = self._hurts = 0
@@ -31,7 +32,11 @@ class InFlightLimit:
     @property
     def current(self) -> int:
         """Attempts that may be under way, at least one."""
-        return int(self._limit)
+        return min(int(self._limit), self._allowed)
+
+    def allow(self, most: int | None) -> None:
+        """No more than this from now on, whatever the sink would take; None: what it was made for."""
+        self._allowed = self._maximum if most is None else min(most, self._maximum)
 
     def succeeded(self, *, was_full: bool) -> None:
         """An attempt went well; ``was_full`` says that the limit kept others waiting."""
@@ -47,6 +52,23 @@ class InFlightLimit:
             self._decreased_at = now
             self._well = self._hurts = 0
             self._limit = max(1.0, self._limit * (1.0 - (1.0 - _DECREASE) * share))
+
+
+class Pace:
+    """So many attempts a second, evenly; those that were not made in the last tenth of a second may follow at once.
+
+    The generic cell rate algorithm: only the time of the next attempt is kept.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._each_s = 1.0 / rate
+        self._next_at = 0.0
+
+    def take(self, now: float) -> float:
+        """Take the next attempt's place; seconds to wait for it."""
+        wait_s = max(self._next_at - max(_CATCH_UP_S - self._each_s, 0.0) - now, 0.0)
+        self._next_at = max(self._next_at, now) + self._each_s
+        return wait_s
 
 
 class Breaker:

@@ -33,7 +33,6 @@ log = structlog.get_logger()
 
 _PROGRESS_S: Final = QUEUE_ACK_WAIT_S / 3
 _IDLE_S: Final = 60.0
-_SPARE: Final = 16
 _RETRY_S: Final = 0.5
 _WEIGHT: Final = 0.25
 _REMEMBERED: Final = 1_000
@@ -127,9 +126,9 @@ class LaneQueue:
     def _room(self) -> int:
         """Entries that may come: as many as hold the events that may, by what the last ones held."""
         breaker = self._target.breaker
-        if breaker.is_open:
+        if breaker.is_open and not self._target.is_paused:
             return 1 if not self._held and breaker.may_probe(self._loop.time()) else 0
-        free = self._target.limit.current + _SPARE - self._open
+        free = self._target.most_held - self._open
         return math.ceil(free / self._events_each) if free > 0 else 0
 
     def _receive(self, msg: Msg) -> None:

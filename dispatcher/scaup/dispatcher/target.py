@@ -23,7 +23,7 @@ from scaup.core.bus.connection import Bus
 from scaup.core.codec.kept import Facts
 from scaup.core.model.definitions import TriggerDefinition, UnresolvedError, resolve
 from scaup.core.model.errors import BusError, EventTooLargeError
-from scaup.core.model.names import DEAD_LETTER, Lane
+from scaup.core.model.names import DEAD_LETTER, Lane, TriggerUid
 from scaup.core.runtime.definitions import Definitions
 from scaup.dispatcher import metrics
 from scaup.dispatcher.attempt import Attempts
@@ -44,7 +44,7 @@ from scaup.dispatcher.judge import (
     is_retried,
     judge,
 )
-from scaup.dispatcher.limits import Breaker, InFlightLimit
+from scaup.dispatcher.limits import Breaker, InFlightLimit, Pace
 from scaup.dispatcher.parking import Parking, insist
 from scaup.dispatcher.replies import store_reply
 from scaup.dispatcher.settings import DispatcherSettings
@@ -56,6 +56,9 @@ _STALLED_S: Final = 1.0
 SLOW_S: Final = 0.25
 """Where attempts take longer than this, on average, few events may hold up entries of the log at a time."""
 _FEW: Final = 8
+_SPARE: Final = 16
+_AHEAD_S: Final = 2.0
+"""Of a limited rate, what is fetched from the queue ahead of its time."""
 _TURNS: Final = 10
 """Turns of the event loop that an attempt takes at most: how much longer one may take on a busy machine."""
 _WEIGHT: Final = 0.2
@@ -82,6 +85,8 @@ class Tools:
     capacity: Capacity
     parking: Parking
     start: Callable[[Awaitable[None], str], asyncio.Task[None]]
+    owns: Callable[[TriggerUid], bool]
+    """Whether this dispatcher is the one that works a Trigger's queues."""
 
 
 class Target:
@@ -100,10 +105,18 @@ class Target:
         self._counters: dict[str, Counter] = {}
         self._extra = b""
         self._labels: tuple[str, str, str] = ("", "", "")
+        self.is_paused = False
+        self._is_limited = False
+        self._rate: float | None = None
+        self._pace: Pace | None = None
+        self._resumed_at = ""
+        self._follow_definition()
 
     @property
     def is_backed_up(self) -> bool:
         """Whether a new event of the log should go straight to the queue."""
+        if self.is_paused or self._is_elsewhere:
+            return True
         if self.breaker.is_open:
             # When the pause is over one event may go as the probe: whoever does not own the queue learns of a recovery
             # in no other way.
@@ -115,15 +128,43 @@ class Target:
         return len(self._waiting) > 2 * self.limit.current and not self._tools.capacity.is_busy
 
     @property
+    def _is_elsewhere(self) -> bool:
+        """Whether a limit that all dispatchers share is kept at the queue, or by the dispatcher that owns it."""
+        return self._pace is not None or (self._is_limited and not self._tools.owns(self.lane.trigger))
+
+    @property
+    def most_held(self) -> float:
+        """Events of the queue that there is a point in holding here."""
+        if self.is_paused:
+            return 0
+        held = self.limit.current + _SPARE
+        return held if self._rate is None else min(held, max(self._rate * _AHEAD_S, 1.0))
+
+    @property
     def _is_slow(self) -> bool:
         """By what its attempts took, and by how long nothing has got through although some are under way."""
         since = self._loop.time() - self._progress_at
         return max(self._attempt_s, since) > SLOW_S + _TURNS * self._tools.capacity.lag_s
 
     def look_again(self) -> None:
-        """Its address is another now, so what is known of the sink means nothing any more."""
+        """Its address or its Trigger is another now, so what is known of the sink means nothing any more."""
         if self.breaker.is_open:
             self.breaker.succeeded()
+        self._follow_definition()
+        if self.is_paused:
+            for delivery in list(self._waiting):
+                self.put_aside(delivery, "paused")
+
+    def _follow_definition(self) -> None:
+        """A pause and limits are about the subscriber, not about the dead letter sink."""
+        trigger = self._tools.definitions.triggers.get(self.lane.trigger)
+        if trigger is None or self.lane.kind == DEAD_LETTER:
+            return
+        self.is_paused, self._resumed_at, self._is_limited = trigger.paused, trigger.resumed_at, trigger.is_limited
+        self.limit.allow(trigger.max_in_flight)
+        if trigger.rate != self._rate:
+            self._rate = trigger.rate
+            self._pace = None if trigger.rate is None else Pace(trigger.rate)
 
     def offer(self, delivery: Delivery) -> None:
         """Deliver as soon as the limit allows."""
@@ -154,8 +195,8 @@ class Target:
 
     async def _take(self, delivery: Delivery) -> None:
         """One delivery to its end; an error of our own is a failed attempt, not the end of the process."""
-        if delivery.is_withdrawn:
-            return  # between the offer and this moment
+        if not await self._has_its_turn(delivery):
+            return
         now = self._loop.time()
         if now > delivery.lease_until:
             delivery.failed()  # somebody else may have it by now
@@ -178,6 +219,15 @@ class Target:
             log.exception("target.failed", trigger=self.lane.trigger, sequence=delivery.facts.sequence)
             self.breaker.failed(now)
             delivery.failed()
+
+    async def _has_its_turn(self, delivery: Delivery) -> bool:
+        """When it is time for another attempt: whether it is to be this one."""
+        if self._pace is not None and not delivery.is_withdrawn:
+            await asyncio.sleep(self._pace.take(self._loop.time()))
+        if self.is_paused and not delivery.is_withdrawn:
+            self.put_aside(delivery, "paused")
+            return False
+        return not delivery.is_withdrawn
 
     def _without_trigger(self, delivery: Delivery) -> None:
         """What is known to be deleted gets nothing any more; what is only not known (yet, or here) keeps its events."""
@@ -274,12 +324,14 @@ class Target:
         return lambda: self._tools.settler.dead_letter(delivery, facts)
 
     def _queued_s(self, facts: Facts) -> float:
-        """Seconds that an event of the queue has waited: since its acceptance or replay, or since it was given up."""
+        """Seconds that an event of the queue has waited: since its acceptance, replay, or death, or the last pause."""
         since = facts.replay.at if facts.replay else facts.accepted
         if self.lane.kind == DEAD_LETTER:
             since = facts.last_failure or since
         # The earlier of two clocks: one that jumps forward must not make dead letters of all that waits.
-        return _since(since, min(time.time(), _STARTED_AT + time.monotonic()))
+        now = min(time.time(), _STARTED_AT + time.monotonic())
+        waited_s = _since(since, now)
+        return min(waited_s, _since(self._resumed_at, now)) if self._resumed_at else waited_s
 
     def _learn(self, outcome: Outcome, trigger: TriggerDefinition, started: float, *, is_first: bool) -> None:
         """What the outcome says about the sink: for the limit, the breaker and the counters.

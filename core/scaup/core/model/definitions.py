@@ -84,6 +84,10 @@ class TriggerDefinition:
 
     ``filters`` are the checked filter objects, all of which have to match (none: every event matches). Where they did
     not pass the check, ``matching`` is False: no event is matched, what was matched before is still delivered.
+
+    While it is ``paused`` nothing is sent to the subscriber: what it would get waits in its queue. ``resumed_at`` (RFC
+    3339, empty: never) is when the last pause ended. ``max_in_flight`` attempts at a time and ``rate`` attempts a
+    second are the most that all dispatchers make together; None: no limit.
     """
 
     uid: TriggerUid
@@ -95,6 +99,15 @@ class TriggerDefinition:
     filters: tuple[dict[str, Any], ...] = ()
     matching: bool = True
     delivery: Delivery = Delivery()
+    paused: bool = False
+    resumed_at: str = ""
+    max_in_flight: int | None = None
+    rate: float | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether what it gets at a time is limited: then one dispatcher delivers all of it."""
+        return self.max_in_flight is not None or self.rate is not None
 
 
 @dataclass(frozen=True, slots=True)
