@@ -20,6 +20,7 @@ CLASS = {"eventing.knative.dev/broker.class": "Scaup"}
 DUCK = {"apiVersion": "example.com/v1", "kind": "Duck", "name": "d"}
 DUCK_KEY = "address/example.com/v1/Duck/default/d"
 SINK = {"uri": "http://sink.test/"}
+NOW = "2026-01-02T03:04:05+00:00"
 
 
 def broker(name: str = "b", uid: str = "", spec: Any = None, annotations: Any = None) -> dict[str, Any]:
@@ -277,19 +278,19 @@ def test_what_did_not_change_is_the_very_same_plan() -> None:
 
 def test_the_snapshot_holds_a_definition_once_its_ground_is_there() -> None:
     plan = planned([broker()], [trigger(spec={"subscriber": {"ref": DUCK}})], d=duck("http://d.test"))
-    values, keep = Wanted().of(plan, lambda _: True, lambda _: False)
+    values, keep = Wanted().of(plan, lambda _: True, lambda _: None, NOW)
     assert values.keys() == {DUCK_KEY, "broker.broker-b", "trigger.trigger-t"}
     assert not keep
     read = trigger_from_json(orjson.loads(values["trigger.trigger-t"]))
     assert read == one(plan).definition
-    values, keep = Wanted().of(plan, lambda _: False, lambda _: False)
+    values, keep = Wanted().of(plan, lambda _: False, lambda _: None, NOW)
     assert values.keys() == {DUCK_KEY}
     assert keep == {"broker.broker-b"}
 
 
 def test_a_broker_that_is_stored_keeps_its_definition_and_triggers_while_it_is_mistaken() -> None:
     plan = planned([broker(annotations={"scaup.dev/replicas": "2"})], [trigger()])
-    values, keep = Wanted().of(plan, lambda _: True, lambda key: key == "broker.broker-b")
+    values, keep = Wanted().of(plan, lambda _: True, {"broker.broker-b": b"{}"}.get, NOW)
     assert keep == {"broker.broker-b"}
     assert values.keys() == {"trigger.trigger-t"}
 
@@ -297,7 +298,7 @@ def test_a_broker_that_is_stored_keeps_its_definition_and_triggers_while_it_is_m
 def test_an_address_that_is_not_known_yet_stays_what_it_was() -> None:
     plan = planned([broker()], [trigger(spec={"subscriber": {"ref": DUCK}})], d=NotKnownYet())
     assert plan.addresses == {DUCK_KEY: None}
-    values, keep = Wanted().of(plan, lambda _: True, lambda _: True)
+    values, keep = Wanted().of(plan, lambda _: True, lambda _: b"{}", NOW)
     assert DUCK_KEY in keep
     assert values.keys() == {"broker.broker-b", "trigger.trigger-t"}
 
@@ -305,13 +306,68 @@ def test_an_address_that_is_not_known_yet_stays_what_it_was() -> None:
 def test_a_trigger_is_not_let_go_before_its_address_is_known_or_known_to_be_missing() -> None:
     spec = {"subscriber": {"ref": DUCK}}
     values, keep = Wanted().of(
-        planned([broker()], [trigger(spec=spec)], d=NotKnownYet()), lambda _: True, lambda _: False
+        planned([broker()], [trigger(spec=spec)], d=NotKnownYet()), lambda _: True, lambda _: None, NOW
     )
     assert "trigger.trigger-t" in keep
     assert values.keys() == {"broker.broker-b"}
-    values, _ = Wanted().of(planned([broker()], [trigger(spec=spec)]), lambda _: True, lambda _: False)
+    values, _ = Wanted().of(planned([broker()], [trigger(spec=spec)]), lambda _: True, lambda _: None, NOW)
     assert "trigger.trigger-t" in values
     assert orjson.loads(values[DUCK_KEY]) == {"addresses": [], "reason": "there is no such object"}
+
+
+HELD = {"scaup.dev/paused": "true", "scaup.dev/max-in-flight": "7", "scaup.dev/rate": "0.5"}
+
+
+def test_a_trigger_is_paused_and_limited_by_its_annotations() -> None:
+    definition = one(planned([broker()], [trigger(annotations=HELD)])).definition
+    assert definition is not None
+    assert (definition.paused, definition.max_in_flight, definition.rate) == (True, 7, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("scaup.dev/paused", "yes", "expected 'true' or 'false', found 'yes'"),
+        ("scaup.dev/paused", True, "expected 'true' or 'false', found True"),
+        ("scaup.dev/max-in-flight", "0", "from 1 to 10,000, found '0'"),
+        ("scaup.dev/max-in-flight", "10001", "from 1 to 10,000, found '10001'"),
+        ("scaup.dev/max-in-flight", "\u0663", "from 1 to 10,000, found"),
+        ("scaup.dev/max-in-flight", 5, "from 1 to 10,000, found 5"),
+        ("scaup.dev/rate", "0", "from 0.001 to 1,000,000, found '0'"),
+        ("scaup.dev/rate", "1e3", "from 0.001 to 1,000,000, found '1e3'"),
+        ("scaup.dev/rate", "-1", "from 0.001 to 1,000,000, found '-1'"),
+        ("scaup.dev/rate", "10/s", "such as 100 or 0.5"),
+    ],
+)
+def test_a_mistaken_annotation_is_named_and_what_runs_stays_as_it_is(name: str, value: Any, expected: str) -> None:
+    plan = planned([broker()], [trigger(annotations={name: value})])
+    found = one(plan)
+    assert found.problem is not None
+    assert found.problem.reason == "AnnotationInvalid"
+    assert found.problem.message.startswith(f"metadata.annotations[{name}]: ")
+    assert expected in found.problem.message
+    values, keep = Wanted().of(plan, lambda _: True, lambda _: b"{}", NOW)
+    assert "trigger.trigger-t" in keep
+    assert "trigger.trigger-t" not in values
+
+
+def test_the_end_of_a_pause_is_written_down_once_and_stays_whatever_changes_and_whoever_is_restarted() -> None:
+    stored: dict[str, bytes] = {}
+
+    def resumed_at(moment: str, wanted: Wanted, **changes: Any) -> str:
+        values, _ = wanted.of(planned([broker()], [trigger(**changes)]), lambda _: True, stored.get, moment)
+        stored.update(values)
+        return trigger_from_json(orjson.loads(values["trigger.trigger-t"])).resumed_at
+
+    first, pause = Wanted(), {"scaup.dev/paused": "true"}
+    assert not resumed_at("t1", first)
+    assert not resumed_at("t2", first, annotations=pause)
+    assert resumed_at("t3", first) == "t3"
+    assert resumed_at("t4", first) == "t3"
+    assert resumed_at("t5", Wanted()) == "t3"
+    assert resumed_at("t6", Wanted(), spec={"subscriber": {"uri": "http://other.test/"}}) == "t3"
+    assert not resumed_at("t7", Wanted(), annotations=pause)
+    assert resumed_at("t8", Wanted(), annotations={"scaup.dev/paused": "false"}) == "t8"
 
 
 _WORDS = """broker brokerRef filter filters subscriber delivery attributes ref uri apiVersion kind name namespace
@@ -339,7 +395,7 @@ def test_no_object_whatever_it_holds_touches_another(spec: Any, annotations: Any
     plan = planned([broker(), also | {"spec": spec}], [strange, neighbour], d=looked)
     alone = planned([broker()], [neighbour], d=looked)
     assert plan.triggers["trigger-t"] == alone.triggers["trigger-t"]
-    Wanted().of(plan, lambda _: True, lambda _: True)
+    Wanted().of(plan, lambda _: True, lambda _: b"{}", NOW)
     if "x" in plan.triggers and (definition := plan.triggers["x"].definition):
         # What the bus holds of it is read back as it was meant, and its own text reached no subject.
         assert trigger_from_json(orjson.loads(orjson.dumps(to_json(definition)))) == definition

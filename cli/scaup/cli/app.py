@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from scaup.cli.access import DATA, find_api, find_nats
+from scaup.cli.access import DATA, ApiAccess, find_api, find_nats
 from scaup.cli.filters.commands import filter_app
 from scaup.cli.options import Context, Files, Kubeconfig, Name, Namespace, NatsUrl, Output, OutputOption, Word
 
@@ -26,6 +26,8 @@ app = typer.Typer(
 deadletters_app = typer.Typer(help="Events that were given up and kept.", no_args_is_help=True)
 app.add_typer(deadletters_app, name="deadletters")
 app.add_typer(filter_app, name="filter")
+trigger_app = typer.Typer(help="Triggers in operation.", no_args_is_help=True)
+app.add_typer(trigger_app, name="trigger")
 
 
 @app.command()
@@ -65,12 +67,17 @@ def apply(
 
 @app.command()
 def delete(
-    files: Files, namespace: Namespace = "default", kubeconfig: Kubeconfig = None, context: Context = None
+    files: Files,
+    namespace: Namespace = "default",
+    nats_url: NatsUrl = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
 ) -> int:
-    """Delete the objects the files name."""
+    """Delete the objects the files name; says how many events go with a Trigger."""
     from scaup.cli import definitions
 
-    return asyncio.run(definitions.delete(find_api(kubeconfig, context), files, namespace))
+    access = find_api(kubeconfig, context)
+    return asyncio.run(definitions.delete(access, find_nats(nats_url, access.data), files, namespace))
 
 
 @app.command()
@@ -161,6 +168,44 @@ def deadletters_list(  # noqa: PLR0913, PLR0917 - one parameter an option
     access = find_api(kubeconfig, context)
     wanted = deadletters.Wanted(namespace, broker, trigger, limit)
     _print(deadletters.run(access, find_nats(nats_url, access.data), wanted, output))
+
+
+@trigger_app.command("pause")
+def trigger_pause(
+    name: Annotated[str, typer.Argument(metavar="TRIGGER", help="Name of the Trigger.")],
+    namespace: Namespace = "default",
+    output: OutputOption = Output.table,
+    nats_url: NatsUrl = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Send nothing to a Trigger's subscriber for now; its events wait in its queue."""
+    _hold(name, namespace, output, find_api(kubeconfig, context), nats_url, paused=True)
+
+
+@trigger_app.command("resume")
+def trigger_resume(
+    name: Annotated[str, typer.Argument(metavar="TRIGGER", help="Name of the Trigger.")],
+    namespace: Namespace = "default",
+    output: OutputOption = Output.table,
+    nats_url: NatsUrl = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """End a Trigger's pause: what waited is delivered."""
+    _hold(name, namespace, output, find_api(kubeconfig, context), nats_url, paused=False)
+
+
+def _hold(name: str, namespace: str, output: Output, access: ApiAccess, nats_url: str | None, *, paused: bool) -> None:
+    from scaup.cli import showing, triggers
+
+    nats = find_nats(nats_url, access.data)
+    held = asyncio.run(triggers.hold(access, nats, namespace, name, paused=paused))
+    if output == Output.table:
+        _print(triggers.sentence(held))
+    else:
+        whole = triggers.as_object(held)
+        _print(showing.as_json(whole) if output == Output.json else showing.as_yaml(whole))
 
 
 @app.command()

@@ -6,14 +6,17 @@ Gives back text and exit codes; the command line itself is in ``app``.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from scaup.cli import manifests, showing
-from scaup.cli.access import ApiAccess
+from scaup.cli import manifests, showing, triggers
+from scaup.cli.access import ApiAccess, NatsAccess
 from scaup.cli.applying import Applier, Outcome
 from scaup.cli.kinds import BROKER, TRIGGER, Kinds
 from scaup.cli.kube import Api, open_api
+from scaup.cli.manifests import Identity
 from scaup.cli.problems import DONE, FAILED, FailedError, UsageError, one_line
 from scaup.core.model.errors import DefinitionError
 
@@ -35,17 +38,35 @@ async def apply(access: ApiAccess, given: list[Path], namespace: str) -> int:
         return _tell(await Applier(api, Kinds(api), namespace).apply(documents))
 
 
-async def delete(access: ApiAccess, given: list[Path], namespace: str) -> int:
-    """Delete the objects the files name."""
+async def delete(access: ApiAccess, nats: NatsAccess, given: list[Path], namespace: str) -> int:
+    """Delete the objects the files name; a line for each, with what a Trigger takes with it."""
     documents = {document.identity(namespace): document for document in read_all(given)}
     async with open_api(access) as api:
-        return _tell(await Applier(api, Kinds(api), namespace).delete(documents))
+        lost = await _lost_with(api, nats, [each for each in documents if each.kind == TRIGGER.kind])
+        return _tell(await Applier(api, Kinds(api), namespace).delete(documents), lost)
 
 
-def _tell(outcomes: list[Outcome]) -> int:
+async def _lost_with(api: Api, nats: NatsAccess, asked: list[Identity]) -> dict[Identity, str]:
+    """What is to be said of the events that wait for Triggers before these go; nothing where none do."""
+    found = {each: await api.find(TRIGGER.path(each.namespace, each.name)) for each in asked}
+    present = {each: trigger for each, trigger in found.items() if trigger is not None}
+    said: dict[Identity, str] = {}
+    for namespace in {each.namespace for each in present}:
+        here = {each: trigger for each, trigger in present.items() if each.namespace == namespace}
+        counts = await triggers.events_waiting(api, nats, list(here.values()))
+        for each, trigger in here.items():
+            count = counts.get(each.name)
+            if count:
+                said[each] = f"; {triggers.events(count)} that waited for it {'go' if count > 1 else 'goes'} with it"
+            elif count is None and triggers.is_paused(trigger):
+                said[each] = "; the events that waited for it go with it"
+    return said
+
+
+def _tell(outcomes: list[Outcome], more: Mapping[Identity, str] = MappingProxyType({})) -> int:
     for outcome in outcomes:
         if outcome.error is None:
-            sys.stdout.write(f"{outcome.identity} {outcome.verb}\n")
+            sys.stdout.write(f"{outcome.identity} {outcome.verb}{more.get(outcome.identity, '')}\n")
         else:
             sys.stderr.write(failure(outcome) + "\n")
     return FAILED if any(outcome.error for outcome in outcomes) else DONE

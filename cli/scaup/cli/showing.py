@@ -11,6 +11,7 @@ import yaml
 
 from scaup.cli.kinds import BROKER, TRIGGER, Kind
 from scaup.cli.merging import LAST_APPLIED
+from scaup.core.model.definitions import MAX_IN_FLIGHT_ANNOTATION, PAUSED_ANNOTATION, RATE_ANNOTATION
 
 Item = dict[str, Any]
 Column = tuple[str, Callable[[Item], str]]
@@ -112,6 +113,17 @@ def as_list(items: Sequence[Any]) -> Item:
 _WIDTH: Final = 12
 
 
+def held_back(annotations: dict[str, Any]) -> str:
+    """How much a Trigger's annotations let it get; nothing where they do not limit it."""
+    said = ["paused: its events wait in its queue"] if annotations.get(PAUSED_ANNOTATION) == "true" else []
+    for name, text in (
+        (MAX_IN_FLIGHT_ANNOTATION, "at most {} attempts at a time"),
+        (RATE_ANNOTATION, "at most {} events a second"),
+    ):
+        said += [text.format(annotations[name])] if name in annotations else []
+    return "; ".join(said)
+
+
 def description(kind: Kind, item: Item, triggers: Sequence[Item] = ()) -> str:
     """All there is to say about one object: what it is, its spec, its conditions; for a Broker its Triggers."""
     metadata = item["metadata"]
@@ -121,6 +133,7 @@ def description(kind: Kind, item: Item, triggers: Sequence[Item] = ()) -> str:
     head += [("URL", url(item))] if url(item) else []
     subscriber = (item.get("status") or {}).get("subscriberUri")
     head += [("Subscriber", subscriber)] if subscriber else []
+    head += [("Held back", held)] if kind == TRIGGER and (held := held_back(annotations)) else []
     head += [("Created", str(metadata.get("creationTimestamp", ""))), ("UID", str(metadata.get("uid", "")))]
     text = [f"{title + ':':{_WIDTH}} {value}" for title, value in head]
     for title, value in (("Labels", metadata.get("labels")), ("Annotations", annotations), ("Spec", item.get("spec"))):

@@ -25,6 +25,7 @@ from scaup.controller.status import StatusWriter
 from scaup.controller.truth import Stored, Truth
 from scaup.controller.wanted import Wanted
 from scaup.core.bus.connection import Bus
+from scaup.core.bus.topology import now_text
 from scaup.core.model.errors import BusError
 from scaup.core.runtime.replicas import LIVE_S, Roster
 from scaup.core.runtime.standstill import Standstill
@@ -131,7 +132,7 @@ class Controller:
             self._wake_in(RETRY_S)
 
     async def _publish(self, plan: Plan) -> None:
-        wanted, keep = self._wanted.of(plan, self._is_provisioned, lambda key: self._snapshot.revision(key) is not None)
+        wanted, keep = self._wanted.of(plan, self._is_provisioned, self._snapshot.value, now_text())
         refused = await self._snapshot.publish(wanted, keep)
         for key in refused.keys() - self._refused.keys():
             log.warning("controller.definition_refused", key=key, why=refused[key])

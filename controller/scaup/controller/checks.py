@@ -28,6 +28,7 @@ from scaup.controller.api import (
 from scaup.controller.conditions import Condition, false
 from scaup.controller.delivery import check_delivery
 from scaup.controller.filters import check_filters
+from scaup.controller.holding import Holding, check_holding
 from scaup.controller.resolve import Ref, check_destination, check_reference
 from scaup.core.filters.cel import CelUnavailableError
 from scaup.core.model.definitions import BrokerDefinition, Delivery, Destination
@@ -37,6 +38,7 @@ from scaup.core.model.names import BrokerUid
 DEPENDENCY_ANNOTATION: Final = "knative.dev/dependency"
 NOWHERE: Final = Destination()
 DEFAULT_DELIVERY: Final = Delivery()
+NOT_HELD: Final = Holding()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,11 @@ class CheckedBroker:
 
 @dataclass(frozen=True, slots=True)
 class CheckedTrigger:
-    """A Trigger. ``delivery`` is None where it has none of its own; ``broken`` where it could not even be read."""
+    """A Trigger. ``delivery`` is None where it has none of its own.
+
+    What runs stays as it is where it is ``broken`` (it could not even be read), or where ``holding`` is None: it is not
+    understood how much it may get.
+    """
 
     identity: Identity
     broker: str
@@ -85,6 +91,7 @@ class CheckedTrigger:
     broker_problem: str = ""
     dependency: Ref | None = None
     dependency_problem: str = ""
+    holding: Holding | None = NOT_HELD
     broken: bool = False
 
 
@@ -128,6 +135,11 @@ def check_trigger(value: dict[str, Any]) -> CheckedTrigger:
     delivery = _delivery(parts.get("delivery"), "spec.delivery", who.namespace)
     if delivery and delivery.problem:
         problems.append(("DeliveryInvalid", delivery.problem))
+    holding = None
+    try:
+        holding = check_holding(annotations_of(value))
+    except DefinitionError as wrong:
+        problems.append(("AnnotationInvalid", str(wrong)))
     broker, broker_problem = _broker_name(parts, who.namespace)
     dependency, dependency_problem = _dependency(annotations_of(value).get(DEPENDENCY_ANNOTATION), who.namespace)
     return CheckedTrigger(
@@ -140,6 +152,7 @@ def check_trigger(value: dict[str, Any]) -> CheckedTrigger:
         broker_problem=broker_problem,
         dependency=dependency,
         dependency_problem=dependency_problem,
+        holding=holding,
     )
 
 

@@ -234,7 +234,7 @@ def plan_trigger(
     dead_letter = plan_dead_letter(delivery.dead_letter, book)
     is_sound = checked.problem is None and not checked.subscriber.problem and delivery.is_sound
     definition = None
-    if broker is not None and not checked.broken:
+    if broker is not None and checked.holding is not None and not checked.broken:
         definition = TriggerDefinition(
             uid=TriggerUid(checked.identity.uid),
             namespace=checked.identity.namespace,
@@ -245,6 +245,9 @@ def plan_trigger(
             filters=checked.filters if is_sound else (),
             matching=is_sound,
             delivery=delivery.delivery if is_sound else Delivery(),
+            paused=checked.holding.paused,
+            max_in_flight=checked.holding.max_in_flight,
+            rate=checked.holding.rate,
         )
     refs = [sink.ref for sink in (checked.subscriber, delivery.dead_letter) if sink and sink.ref]
     return TriggerPlan(
@@ -252,7 +255,7 @@ def plan_trigger(
         broker=checked.broker,
         broker_uid=broker.identity.uid if broker else None,
         definition=definition,
-        keep=checked.broken,
+        keep=checked.broken or checked.holding is None,
         problem=_subscription_problem(checked, broker, delivery),
         broker_problem=_broker_problem(checked, broker),
         subscriber=subscriber,

@@ -67,6 +67,11 @@ class Snapshot:
         entry = self._entries.get(key)
         return entry.revision if entry is not None and entry.value is not None else None
 
+    def value(self, key: str) -> bytes | None:
+        """What ``key`` has now; None where it has none."""
+        entry = self._entries.get(key)
+        return entry.value if entry is not None else None
+
     def keys(self, prefix: str) -> list[str]:
         """The keys with a value, by prefix (``broker.``, ``trigger.``, ``address/``)."""
         return [key for key, entry in self._entries.items() if entry.value is not None and key.startswith(prefix)]

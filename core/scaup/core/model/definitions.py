@@ -18,6 +18,13 @@ DEFAULT_TIMEOUT_S = 30.0
 MAX_BACKOFF_S = 3600.0
 """No wait between two attempts is longer than this, whatever ``backoffDelay`` and ``retry`` make of it."""
 
+PAUSED_ANNOTATION = "scaup.dev/paused"
+"""Of a Trigger: ``"true"`` while it is to get nothing."""
+MAX_IN_FLIGHT_ANNOTATION = "scaup.dev/max-in-flight"
+"""Of a Trigger: the most attempts at a time."""
+RATE_ANNOTATION = "scaup.dev/rate"
+"""Of a Trigger: the most attempts a second."""
+
 MIB = 1 << 20
 DEFAULT_LOG_MAX_BYTES = 1 << 30
 DEFAULT_HISTORY_MAX_AGE_S = 24 * 3600.0
