@@ -6,6 +6,7 @@ Every method returns when the consequence is stored and raises BusError when it 
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -45,6 +46,8 @@ _STANDS: Final = (
     kept.REPLAYED,
     kept.DEAD_LETTER,
 )
+_TELL_EVERY_S: Final = 1.0
+_REMEMBERED: Final = 10_000
 _GONE: Final = frozenset({NO_MESSAGE, 10043, 10057})
 
 
@@ -60,6 +63,8 @@ class Settler:
         self._bus = bus
         self._definitions = definitions
         self._counts = counts
+        self._loop = asyncio.get_running_loop()
+        self._told_at: dict[Lane, float] = {}
 
     async def park(self, delivery: Delivery, facts: Facts, delay_s: float, reason: str) -> None:
         """Into the lane's queue, to be worked after ``delay_s``; to the dead letters where the quota is used up."""
@@ -121,7 +126,7 @@ class Settler:
         for (lane, reason), number in stored.items():
             self._trigger_counter(lane, reason, number)
         for lane in {lane for lane, _ in stored}:
-            await self._bus.publish(names.parked_hint(lane))
+            self._tell_owner(lane)
 
     async def park_again(self, lane: Lane, left: list[tuple[dict[str, str], bytes]]) -> None:
         """What is left of a bundle, as new ones: whoever works the queue next shall not meet what is settled."""
@@ -264,8 +269,17 @@ class Settler:
             subject = names.retry_subject(lane, facts.key)
         answer = await self._bus.acked.store(subject, outgoing.data, headers)
         if subject == target:
-            await self._bus.publish(names.parked_hint(lane))
+            self._tell_owner(lane)
         return answer.sequence
+
+    def _tell_owner(self, lane: Lane) -> None:
+        """That the lane has work; once a second is enough, for who works a lane pulls what comes."""
+        now = self._loop.time()
+        if now - self._told_at.get(lane, -_TELL_EVERY_S) >= _TELL_EVERY_S:
+            if len(self._told_at) > _REMEMBERED:
+                self._told_at.clear()
+            self._told_at[lane] = now
+            self._bus.post(names.parked_hint(lane), b"")
 
     def _labels(self, trigger: TriggerDefinition) -> tuple[str, str, str]:
         broker = self._definitions.brokers.get(trigger.broker)
