@@ -80,7 +80,7 @@ class Noisy:
 
     async def measure(self, ground: Ground) -> Found:
         """Quiet first: that phase alone has never seen trouble."""
-        seconds, pairs = (10.0, 2) if ground.is_quick else (30.0, 5)
+        seconds, pairs = (10.0, 2) if ground.is_quick else (15.0, 10)
         await ground.warm_up("quiet", GOOD)
         watch, memory, phases = Watch(ground.stack), _Memory(), []
         begin = await watch.look()
