@@ -291,3 +291,36 @@ def test_user_and_password_of_a_url_go_as_basic_authorization(userinfo: str, pai
 def test_what_is_no_url_to_post_to_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         Origin.parse(url)
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_answers_of_the_same_bytes_are_the_same_answer_each_time(pieces: int) -> None:
+    whole = b"HTTP/1.1 429 Slow\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n"
+    parts = (whole,) if pieces == 1 else (whole[:20], 0.02, whole[20:])
+    async with sink(raw(*parts)) as there, outbound() as client:
+        for _ in range(3):
+            got = await post(client, there.url)
+            assert (got.status, got.header(b"retry-after"), got.body, got.is_cut) == (429, "7", b"", False)
+        assert there.connections == 1
+
+
+async def test_the_same_head_with_and_without_its_body_in_one_piece_is_not_confused() -> None:
+    head, body = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n", b"abc"
+    async with sink(raw(head + body), raw(head, 0.02, body), raw(head + body)) as there, outbound() as client:
+        assert [(await post(client, there.url)).body for _ in range(3)] == [body] * 3
+        assert there.connections == 1
+
+
+async def test_an_answer_that_is_known_by_its_bytes_still_ends_its_connection_where_it_says_so() -> None:
+    closing = raw(b"HTTP/1.1 202 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+    async with sink(closing) as there, outbound() as client:
+        for _ in range(3):
+            assert (await post(client, there.url)).status == 202
+        assert there.connections == 3
+
+
+async def test_more_than_was_asked_for_is_never_taken_for_the_next_answer_however_often_it_comes() -> None:
+    one = b"HTTP/1.1 202 OK\r\ncontent-length: 0\r\n\r\n"
+    async with sink(raw(one), raw(one + one.replace(b"202", b"500"))) as there, outbound() as client:
+        assert [(await post(client, there.url)).status for _ in range(4)] == [202] * 4
+        assert there.connections >= 3

@@ -18,6 +18,8 @@ _MAX_HEADERS: Final = 1000
 _CHUNK_OVERHEAD: Final = 8
 _UNSUSPICIOUS: Final = 4 << 10
 _PIECE: Final = 128 << 10
+_SMALL: Final = 512
+_MAX_KNOWN: Final = 256
 
 
 class NoAnswerError(Exception):
@@ -50,11 +52,27 @@ Limit = Callable[[int], int]
 """From the status to the number of body bytes worth reading."""
 
 
+class KnownAnswers:
+    """Whole answers without a body, by their bytes: most of a sink's differ in the second of their Date only."""
+
+    def __init__(self) -> None:
+        self._answers: dict[bytes, Answer] = {}
+        self.get = self._answers.get
+
+    def add(self, data: bytes, answer: Answer) -> None:
+        """Remember an answer that came in one piece, nothing before or behind it, on a connection that is kept."""
+        if len(data) <= _SMALL and not answer.body:
+            if len(self._answers) >= _MAX_KNOWN:
+                self._answers.clear()
+            self._answers[data] = answer
+
+
 class Connection(asyncio.Protocol):
     """One connection: one exchange at a time. After each it gives itself to ``keep``, or closes."""
 
-    def __init__(self, keep: Callable[[Connection], None]) -> None:
+    def __init__(self, keep: Callable[[Connection], None], known: KnownAnswers) -> None:
         self.is_usable = False
+        self._known = known
         self.idle_since = 0.0
         self._keep = keep
         self._loop = asyncio.get_running_loop()
@@ -125,7 +143,8 @@ class Connection(asyncio.Protocol):
         self.is_usable = False
         self._unsent = None
         if self._ends_with_connection and exc is None:
-            self._finish()
+            self._answer.body = bytes(self._body or b"")
+            self._finish(self._answer)
         elif not self._heard:
             self._fail(StaleError())
         else:
@@ -158,7 +177,10 @@ class Connection(asyncio.Protocol):
         if self._waiting is None or self._waiting.done() or self._parser is None:
             self._unasked(data)
             return
-        self._heard = True
+        is_first, self._heard = not self._heard, True
+        if is_first and (answer := self._known.get(data)) is not None:
+            self._give(answer, keep=True)
+            return
         self._received += len(data)
         try:
             self._parser.feed_data(data)
@@ -168,8 +190,11 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._fail(NoAnswerError(f"the answer is no HTTP: {error}"))
             self.close()
-        if self._received > _UNSUSPICIOUS and self._waiting is not None:
-            self._bound_headers()
+        if self._waiting is not None:
+            if self._received > _UNSUSPICIOUS:
+                self._bound_headers()
+        elif is_first and self.is_usable:
+            self._known.add(data, self._answer)
 
     def _unasked(self, data: bytes) -> None:
         if self._parser is None and not self._early and self._transport is not None:
@@ -221,8 +246,8 @@ class Connection(asyncio.Protocol):
             self._body += data[:room]
         if self._size > limit:
             self._answer.is_cut = True
-            self._ends_with_connection = False
-            self._finish()
+            self._answer.body = bytes(self._body or b"")
+            self._finish(self._answer)
             self.close()  # rather than read what nobody wants
 
     def on_message_complete(self) -> None:
@@ -230,21 +255,25 @@ class Connection(asyncio.Protocol):
         if self._answer.status < 200:
             return  # 100 Continue and the like: the answer is still to come
         keep = cast("httptools.HttpResponseParser", self._parser).should_keep_alive()
-        self._finish()
+        if self._body is not None:
+            self._answer.body = bytes(self._body)
+        self._give(self._answer, keep=keep)
+
+    def _give(self, answer: Answer, *, keep: bool) -> None:
+        """Give a whole answer to whoever waits for it, and the connection to the next, or end it."""
+        self._finish(answer)
         # Full: it answered before it had read the request, and whether it ever will is not to be found out by the next.
         if keep and self.is_usable and not self._is_full:
             self._keep(self)
         else:
             self.close()
 
-    def _finish(self) -> None:
+    def _finish(self, answer: Answer) -> None:
         self._ends_with_connection = False
         # Once the future is set the connection may be somebody else's: the exchange that waits must not touch it again.
         waiting, self._waiting = self._waiting, None
         if waiting is not None and not waiting.done():
-            if self._body is not None:
-                self._answer.body = bytes(self._body)
-            waiting.set_result(self._answer)
+            waiting.set_result(answer)
 
 
 def _expire(waiting: asyncio.Future[Answer]) -> None:

@@ -12,7 +12,15 @@ from functools import partial
 from typing import Final
 
 from scaup.core.http.connecting import Connector
-from scaup.core.http.exchange import Answer, Connection, Limit, NoAnswerError, StaleError, SwitchedError
+from scaup.core.http.exchange import (
+    Answer,
+    Connection,
+    KnownAnswers,
+    Limit,
+    NoAnswerError,
+    StaleError,
+    SwitchedError,
+)
 from scaup.core.http.networks import Networks
 from scaup.core.http.origin import Origin
 from scaup.core.http.resolving import Resolver
@@ -36,6 +44,7 @@ class Outbound:
         self._loop = asyncio.get_running_loop()  # looking it up costs a system call (Python 3.11)
         self._idle: dict[_Key, list[Connection]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
+        self._known = KnownAnswers()
         self._connector = Connector(denied or Networks(), resolver or Resolver())
 
     async def post(self, origin: Origin, head: bytes, body: bytes, *, timeout_s: float, limit: Limit) -> Answer:
@@ -76,7 +85,7 @@ class Outbound:
 
     async def _connect(self, origin: Origin, key: _Key, deadline: float) -> Connection:
         keep = partial(self._keep, key)
-        return await self._connector.connect(origin, lambda: Connection(keep), deadline)
+        return await self._connector.connect(origin, lambda: Connection(keep, self._known), deadline)
 
     def _keep(self, key: _Key, connection: Connection) -> None:
         """Keep a connection for the next request."""
