@@ -54,6 +54,10 @@ async def test_the_ingress_waits_for_nats_and_for_the_definitions_and_says_so(na
                 return ""
 
         _: bool = await eventually(lambda: _contains(said(), "NATS"), "it says that NATS is away")
+        answer = await post(ingress.port)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert answer.json()["detail"] == "not connected to NATS yet"
+        assert (await send(ingress.port, "GET", "/healthz")).status == 200
         await asyncio.to_thread(nats.start)
         _ = await eventually(
             lambda: _contains(said(), "no complete snapshot"), "it says that the definitions are missing"

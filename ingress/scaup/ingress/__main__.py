@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import closing
 
 from starlette.applications import Starlette
@@ -15,21 +16,26 @@ from scaup.core.runtime.lifecycle import Life
 from scaup.core.runtime.observe import healthz, readyz
 from scaup.core.runtime.plane import data_plane
 from scaup.ingress.app import Ingress
+from scaup.ingress.door import Door
 from scaup.ingress.settings import IngressSettings
 
 
 async def run(settings: IngressSettings, life: Life) -> None:
     """Serve until it is time to stop; then answer what is under way."""
+    around = _around(life)
     with closing(bind(settings.listen.host, settings.listen.port)) as front:
-        async with data_plane("ingress", settings.bus, settings.service, settings.metrics_listen, life) as plane:
-            ingress = Ingress(plane.bus, plane.definitions, settings, _around(life))
-            life.health.add("event log", ingress.why_not_ready)
-            accepting = HttpServer(ingress, front)
-            plane.watch(ingress.room.keep_asking(), "room")
-            serving = plane.watch(accepting.run(), "accepting")
-            await plane.until_stopping()
-            accepting.stop()
-            await serving
+        door = Door(around)
+        accepting = HttpServer(door, front)
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(accepting.run(), name="accepting")
+            async with data_plane("ingress", settings.bus, settings.service, settings.metrics_listen, life) as plane:
+                ingress = Ingress(plane.bus, plane.definitions, settings, around)
+                life.health.add("event log", ingress.why_not_ready)
+                plane.watch(ingress.room.keep_asking(), "room")
+                door.ingress = ingress
+                await plane.until_stopping()
+                accepting.stop()
+                await serving
 
 
 def _around(life: Life) -> Starlette:

@@ -74,7 +74,7 @@ async def _look(client: Client, within_s: float) -> list[str]:
         answer = await client.request("$JS.API.INFO", b"", timeout=within_s)
         info: dict[str, Any] = orjson.loads(answer.data)
     except (TimeoutError, nats.errors.Error):
-        return [*found, "JetStream is not enabled on it"]
+        return [*found, "JetStream does not answer: it is not enabled, or its cluster has no leader yet"]
     if error := info.get("error"):
         return [*found, f"JetStream is not usable with these credentials: {error.get('description', 'refused')}"]
     limits = info.get("limits", {})
