@@ -18,6 +18,7 @@ import orjson
 from scaup.core.bus import entries as stream_entries
 from scaup.core.bus.connection import Bus, connect
 from scaup.core.bus.entries import StoredEntry
+from scaup.core.bus.pull import nak
 from scaup.core.http.outbound import Outbound
 from scaup.core.model.errors import BusError
 from scaup.core.model.names import BrokerUid, Lane, TriggerUid
@@ -128,7 +129,7 @@ class Alone:
                 stored.headers,
                 stored.data,
                 release=lambda _: self.ended(reply, b"+ACK"),
-                abandon=lambda _: self.ended(reply, b"-NAK"),
+                abandon=lambda _: self.ended(reply, nak()),
             )
         except ValueError:
             self.ended(reply, b"+ACK")  # not one of ours: the queue throws it away as well

@@ -197,7 +197,7 @@ class Dispatcher:
             await every(_ROUND_S, self._round)
 
     async def _round_of(self, broker: BrokerDefinition) -> None:
-        await self._counts.sweep(broker.uid)
+        queues = await self._counts.sweep(broker.uid)
         for lane in self._counts.lanes(broker.uid):
             if self._is_deleted(lane.trigger):
                 if self._owns(lane.trigger):
@@ -212,7 +212,7 @@ class Dispatcher:
         if self._owns(broker.uid):
             await self._keeper.look_after_log(broker)
             await self._keeper.show_dead_letters(broker)
-            await self._overdue.look_after(broker.uid)
+            await self._overdue.look_after(broker.uid, queues)
         await self._keeper.show_queues(broker)
 
     def _is_deleted(self, uid: TriggerUid) -> bool:

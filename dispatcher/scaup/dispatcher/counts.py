@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.waiting import waiting
@@ -52,8 +52,8 @@ class Counts:
         """The lanes of a Broker in which something waits."""
         return [lane for lane, count in self._lanes.items() if lane.broker == broker and count > 0]
 
-    async def sweep(self, broker: BrokerUid) -> None:
-        """Ask the bus; raises BusError where it does not answer.
+    async def sweep(self, broker: BrokerUid) -> dict[str, Any]:
+        """Ask the bus; its answer about the stream. Raises BusError where there is none.
 
         Every waiting retry has a subject of its own, so the answer is long where very many wait: then it is asked for
         at every fifth sweep only.
@@ -67,11 +67,12 @@ class Counts:
         if subjects := answer["state"].get("num_subjects", 0):
             self._rounds[broker] += 1
             if subjects > _DETAIL_UP_TO and self._rounds[broker] % _DETAIL_EVERY:
-                return
+                return answer
             fresh = await waiting(self._bus, broker)
         for lane in [lane for lane in self._lanes if lane.broker == broker and lane not in fresh]:
             del self._lanes[lane]
         self._lanes.update({lane: count - self._lanes[lane] for lane, count in fresh.items()})
+        return answer
 
     def forget(self, lane: Lane) -> None:
         """The lane is gone."""

@@ -8,7 +8,7 @@ anew under its subject, in one step, an entry is scheduled anew.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -36,10 +36,12 @@ class Overdue:
         self._bus = bus
         self._next: dict[BrokerUid, int] = {}
 
-    async def look_after(self, broker: BrokerUid) -> None:
-        """Look at the next few, and store again what is late. Raises BusError, which ends this round."""
+    async def look_after(self, broker: BrokerUid, info: dict[str, Any]) -> None:
+        """Look at the next few, and store again what is late; ``info`` is JetStream's of the Broker's queues, just now.
+
+        Raises BusError, which ends this round.
+        """
         stream = names.queue_stream(broker)
-        info = await self._bus.api(f"STREAM.INFO.{stream}")
         if not info["state"]["messages"]:
             self._next.pop(broker, None)
             return

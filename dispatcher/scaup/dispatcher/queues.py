@@ -16,7 +16,7 @@ import structlog
 
 from scaup.core.bus.connection import Msg
 from scaup.core.bus.kv import Metadata
-from scaup.core.bus.pull import Puller
+from scaup.core.bus.pull import Puller, nak
 from scaup.core.bus.topology import QUEUE_ACK_WAIT_S, ensure_consumer, queue_consumer, remove_consumer
 from scaup.core.codec import bundle, kept
 from scaup.core.codec.bundle import MAX_EVENTS
@@ -258,7 +258,7 @@ class LaneQueue:
             if entry.settled:
                 self._remember(entry)
             self._trials.suspicion.returned(entry.place, entry.delivered)
-            self._tools.bus.post(entry.reply, b"-NAK" if self._is_ending else self._nak())
+            self._tools.bus.post(entry.reply, nak() if self._is_ending else nak(self._until_probe_s()))
         self._puller.wake()
 
     def _remember(self, entry: QueueEntry) -> None:
@@ -266,11 +266,10 @@ class LaneQueue:
         if len(self._settled) > _REMEMBERED:
             self._settled.popitem(last=False)
 
-    def _nak(self) -> bytes:
-        """Hand back, to come again when the breaker may let it through."""
+    def _until_probe_s(self) -> float:
+        """Seconds until the breaker may let through what is handed back."""
         probe_at = self._target.breaker.next_probe_at()
-        delay_s = 1.0 if probe_at is None else max(probe_at - self._loop.time(), 0.1)
-        return b'-NAK {"delay": %d}' % int(delay_s * 1e9)
+        return 1.0 if probe_at is None else max(probe_at - self._loop.time(), 0.1)
 
 
 def delivery_of(

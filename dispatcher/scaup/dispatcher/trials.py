@@ -16,6 +16,7 @@ from typing import Any, Final
 import structlog
 
 from scaup.core.bus.connection import Bus
+from scaup.core.bus.pull import nak
 from scaup.core.codec.kept import Facts
 from scaup.core.model.errors import BusError
 from scaup.core.model.names import BrokerUid, Lane, TriggerUid
@@ -271,7 +272,7 @@ class Trials:
     def _hand_back(self, suspect: Suspect, delay_s: float, *, is_explained: bool = False) -> None:
         if is_explained:
             self.suspicion.returned(suspect.place, suspect.delivered)
-        self._bus.post(suspect.reply, b'-NAK {"delay": %d}' % int(delay_s * 1e9) if delay_s else b"-NAK")
+        self._bus.post(suspect.reply, nak(delay_s))
         self._let_go(suspect)
 
     def _acknowledge(self, suspect: Suspect) -> None:

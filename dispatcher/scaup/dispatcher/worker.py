@@ -16,7 +16,7 @@ import structlog
 
 from scaup.core.bus.connection import Msg
 from scaup.core.bus.kv import Metadata
-from scaup.core.bus.pull import Puller
+from scaup.core.bus.pull import Puller, nak
 from scaup.core.bus.topology import ACK_WAIT_S
 from scaup.core.codec.kept import Facts
 from scaup.core.model import names
@@ -44,7 +44,7 @@ _FEWEST: Final = 16
 """Entries a Broker may hold whatever the others do."""
 _WEIGHT: Final = 0.05
 _REMEMBERED: Final = 50_000
-_NAK: Final = b'-NAK {"delay": 1000000000}'
+_LATER_S: Final = 1.0
 
 
 class Witness(Protocol):
@@ -116,7 +116,7 @@ class BrokerWorker:
         """Give what is held, or what no target has got yet, to the other dispatchers, at once. For the end."""
         for entry in list(self._held.values()):
             if not (only_undelivered and entry.deliveries):
-                self._post(entry.reply, b"-NAK")
+                self._post(entry.reply, nak())
                 self._let_go(entry)
 
     @property
@@ -305,7 +305,7 @@ class BrokerWorker:
         if entry.sequence in self._held:  # else it is in somebody else's hands, whom a second word would disturb
             if self._trials is not None:
                 self._trials.suspicion.returned(self._place(entry), entry.delivered)
-            self._post(entry.reply, _NAK)
+            self._post(entry.reply, nak(_LATER_S))
             self._let_go(entry)
 
     def _acknowledge(self, reply: str) -> None:

@@ -27,6 +27,11 @@ _RETRY_S: Final = 0.25
 _NS: Final = 1_000_000_000
 
 
+def nak(delay_s: float = 0.0) -> bytes:
+    """The word that hands a message back, to come again after ``delay_s`` (JetStream's acknowledgements)."""
+    return b'-NAK {"delay": %d}' % int(delay_s * _NS) if delay_s else b"-NAK"
+
+
 @dataclass(slots=True)
 class _Request:
     number: int
@@ -114,7 +119,7 @@ class Puller:
             self._on_status(status, msg)
             return
         if self._is_ending:
-            self._bus.post(msg.reply, b"-NAK")  # it was on its way; nobody would miss it before the ack wait is over
+            self._bus.post(msg.reply, nak())  # it was on its way; nobody would miss it before the ack wait is over
             return
         if self._requests:
             head = self._requests[0]
