@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from scaup.controller.annotations import check_storage
+from scaup.controller.annotations import check_names, check_storage
 from scaup.controller.api import (
     BROKER_KIND,
     BrokerSpec,
@@ -70,6 +70,7 @@ class CheckedBroker:
     definition: BrokerDefinition | None
     delivery: CheckedDelivery
     problem: Condition | None = None
+    note: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class CheckedTrigger:
     dependency: Ref | None = None
     dependency_problem: str = ""
     broken: bool = False
+    note: Condition | None = None
 
 
 def check_broker(value: dict[str, Any]) -> CheckedBroker:
@@ -107,10 +109,12 @@ def check_broker(value: dict[str, Any]) -> CheckedBroker:
             log_max_bytes=storage.log_max_bytes,
             history_max_age_s=storage.history_max_age_s,
             replicas=storage.replicas,
+            dedupe_window_s=storage.dedupe_window_s,
         )
     except DefinitionError as wrong:
         problems.append(("AnnotationInvalid", str(wrong)))
-    return CheckedBroker(who, definition, delivery, _condition("TriggerChannelReady", problems))
+    strange = check_names("Broker", annotations_of(value))
+    return CheckedBroker(who, definition, delivery, _condition("TriggerChannelReady", problems), strange)
 
 
 def check_trigger(value: dict[str, Any]) -> CheckedTrigger:
@@ -140,6 +144,7 @@ def check_trigger(value: dict[str, Any]) -> CheckedTrigger:
         broker_problem=broker_problem,
         dependency=dependency,
         dependency_problem=dependency_problem,
+        note=check_names("Trigger", annotations_of(value)),
     )
 
 

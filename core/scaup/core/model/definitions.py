@@ -76,6 +76,8 @@ class BrokerDefinition:
     log_max_bytes: int = DEFAULT_LOG_MAX_BYTES
     history_max_age_s: float = DEFAULT_HISTORY_MAX_AGE_S
     replicas: int = 1
+    dedupe_window_s: float = 0.0
+    """For how long, at least, the same event is not stored again; 0: it is stored as often as it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
