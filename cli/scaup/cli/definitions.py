@@ -15,6 +15,7 @@ from scaup.cli.applying import Applier, Outcome
 from scaup.cli.kinds import BROKER, TRIGGER, Kinds
 from scaup.cli.kube import Api, open_api
 from scaup.cli.problems import DONE, FAILED, FailedError, UsageError, one_line
+from scaup.core.model.annotations import strange
 from scaup.core.model.errors import DefinitionError
 
 
@@ -31,6 +32,8 @@ def read_all(given: list[Path]) -> list[manifests.Document]:
 async def apply(access: ApiAccess, given: list[Path], namespace: str) -> int:
     """Create or change what the files say; a line for each object."""
     documents = read_all(given)
+    for line in warnings(documents, namespace):
+        sys.stderr.write(line + "\n")
     async with open_api(access) as api:
         return _tell(await Applier(api, Kinds(api), namespace).apply(documents))
 
@@ -40,6 +43,20 @@ async def delete(access: ApiAccess, given: list[Path], namespace: str) -> int:
     documents = {document.identity(namespace): document for document in read_all(given)}
     async with open_api(access) as api:
         return _tell(await Applier(api, Kinds(api), namespace).delete(documents))
+
+
+def warnings(documents: list[manifests.Document], namespace: str) -> list[str]:
+    """A line for every annotation that looks like one of ours and means nothing where it stands."""
+    lines = []
+    for document in documents:
+        identity = document.identity(namespace)
+        annotations = (document.content.get("metadata") or {}).get("annotations")
+        if identity.kind in {BROKER.kind, TRIGGER.kind} and identity.api_version == BROKER.api_version:
+            names = annotations if isinstance(annotations, dict) else {}
+            lines += [
+                f"{document.where}: warning: {identity}: annotation {said}" for said in strange(identity.kind, names)
+            ]
+    return lines
 
 
 def _tell(outcomes: list[Outcome]) -> int:
