@@ -59,7 +59,8 @@ async def test_a_mistyped_annotation_is_seen_and_stops_nothing(nats: NatsServer,
         await w.patch(broker, {"metadata": {"annotations": {"scaup.dev/history-maxage": None}}})
 
         async def is_gone() -> bool:
-            value = await w.get(broker)
-            return bool(value) and not any(c["type"] == "AnnotationsKnown" for c in value["status"]["conditions"])
+            value = await w.get(broker) or {}
+            found = [c["type"] for c in value.get("status", {}).get("conditions", [])]
+            return "Ready" in found and "AnnotationsKnown" not in found
 
         _: bool = await eventually(is_gone, "the note is gone")

@@ -43,9 +43,9 @@ async def stored_ids(bus: Bus) -> list[str]:
     return [(entry.headers or {})["ce-id"] for entry in await entries(bus, BROKER)]
 
 
-async def until_accepted(ingress: InProcess, **headers: str) -> None:
+async def until_accepted(ingress: InProcess) -> None:
     async def is_accepted() -> bool:
-        return (await post(ingress.port, **headers)).status == 202
+        return (await post(ingress.port)).status == 202
 
     _: bool = await eventually(is_accepted, "the event is accepted")
 

@@ -30,12 +30,12 @@ async def store_once(bus: Bus, subject: str, data: bytes, headers: dict[str, str
 
     Raises what ``store`` raises: an event that is on its way elsewhere is not stored yet, and may still be refused.
     """
-    loop = asyncio.get_running_loop()
-    end = loop.time() + ACK_TIMEOUT_S
+    pauses = 0
     while True:
         try:
             return await bus.acked.store(subject, data, headers)
         except BusRequestError as error:
-            if error.err_code != IN_PROCESS or loop.time() > end:
+            if error.err_code != IN_PROCESS or pauses * _PAUSE_S > ACK_TIMEOUT_S:
                 raise
+        pauses += 1
         await asyncio.sleep(_PAUSE_S)
