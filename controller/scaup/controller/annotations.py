@@ -32,7 +32,7 @@ _MAX_BYTES: Final = 2**62  # JetStream's limits are int64
 _LONGEST_S: Final = 36_525 * 86_400.0
 _SHORTEST_WINDOW_S: Final = 1.0
 _LONGEST_WINDOW_S: Final = 86_400.0
-"""JetStream keeps every id of the window in memory (measured: 200 MiB for a million), and reads it anew when it starts."""
+"""JetStream keeps the ids of the window in memory (measured: 200 MiB a million), and reads them anew when it starts."""
 
 
 @dataclass(frozen=True, slots=True)
