@@ -1,4 +1,7 @@
-"""Writes docs/reference/ from the code: settings, metrics, commands. ``--check`` only says what is stale (exit 1)."""
+"""Writes docs/reference/ from the code: settings, metrics, commands, annotations.
+
+``--check`` only says what is stale (exit 1).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import typer.main
 from prometheus_client import REGISTRY
 from typer.core import TyperGroup
 
+from scaup.core.model.annotations import KNOWN, PREFIX
 from scaup.core.runtime.settings import describe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,11 +88,39 @@ def cli_page() -> str:
     return "\n".join(lines)
 
 
+def annotations_page() -> str:
+    """Every annotation that is read, by the kind it stands on."""
+    lines = [MADE, "# Annotations", ""]
+    lines.append(
+        "Each is checked like a field: a mistake is a condition that names the annotation and what was expected, and "
+        "what runs keeps running as it was."
+    )
+    lines.append(
+        f"A name with the prefix `{PREFIX}` that is not in this list has no effect; the condition `AnnotationsKnown` "
+        "(severity `Warning`) names it, and the one that was probably meant. The object is Ready all the same."
+    )
+    lines.append("")
+    for kind in sorted({row.kind for row in KNOWN}):
+        lines += [f"## {kind}", "", "| annotation | default | expected | meaning |", "|---|---|---|---|"]
+        for row in KNOWN:
+            if row.kind == kind:
+                default = f"`{row.default}`" if row.default else "off"
+                lines.append(f"| `{row.name}` | {default} | {row.expected} | {row.meaning} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def main() -> int:
     """Write the pages, or with ``--check`` compare them."""
     stale = []
     PAGES.mkdir(parents=True, exist_ok=True)
-    for name, made in (("settings.md", settings_page()), ("metrics.md", metrics_page()), ("cli.md", cli_page())):
+    pages = {
+        "settings.md": settings_page(),
+        "metrics.md": metrics_page(),
+        "cli.md": cli_page(),
+        "annotations.md": annotations_page(),
+    }
+    for name, made in pages.items():
         page = PAGES / name
         if not page.exists() or page.read_text(encoding="utf-8") != made:
             stale.append(name)

@@ -168,3 +168,21 @@ def test_a_cluster_with_credentials_is_reached_through_the_official_client(tmp_p
     assert "default" in scaup("get", "brokers", cwd=tmp_path).stdout
     missing = scaup("get", "brokers", "--context", "other", cwd=tmp_path)
     assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
+
+
+def test_an_annotation_that_nobody_reads_is_said_at_once_and_applied_all_the_same(
+    tmp_path: Path, kubeconfig: Path
+) -> None:
+    strange = "{name: t, annotations: {scaup.dev/replicas: '3', example.com/x: ''}}"
+    (tmp_path / "a.yaml").write_text(
+        BROKER.replace("{name: default}", "{name: default, annotations: {scaup.dev/log-maxbytes: 1Gi}}")
+        + "---\n"
+        + TRIGGER.replace("{name: t}", strange)
+    )
+    done = scaup("apply", "-f", "a.yaml", cwd=tmp_path, kubeconfig=kubeconfig)
+    assert done.returncode == 0
+    assert done.stdout == "Broker default/default created\nTrigger default/t created\n"
+    first, second = done.stderr.splitlines()
+    assert first.startswith("a.yaml:1: warning: Broker default/default: annotation scaup.dev/log-maxbytes is not known")
+    assert first.endswith("did you mean scaup.dev/log-max-bytes?")
+    assert second.startswith("a.yaml:5: warning: Trigger default/t: annotation scaup.dev/replicas is for a Broker")

@@ -107,3 +107,26 @@ def test_a_dead_letter_without_a_trigger_has_a_subject_and_an_id_that_no_trigger
     with pytest.raises(ValueError, match="cannot be a uid"):
         names.checked_uid(subject.rpartition(".")[2])
     assert names.kept_id(None, "7") != names.kept_id(TriggerUid("u"), "7")
+
+
+TEXTS = st.text(max_size=12)
+
+
+@given(TEXTS, TEXTS, TEXTS, TEXTS)
+def test_two_events_have_one_id_only_where_source_and_id_are_the_same(a: str, b: str, c: str, d: str) -> None:
+    assert (names.event_id(a, b) == names.event_id(c, d)) is ((a, b) == (c, d))
+
+
+@given(TEXTS, TEXTS)
+def test_the_same_characters_parted_elsewhere_are_another_event(one: str, other: str) -> None:
+    ids = {names.event_id((one + other)[:at], (one + other)[at:]) for at in range(len(one + other) + 1)}
+    assert len(ids) == len(one + other) + 1
+
+
+@given(TEXTS, TEXTS, TRIGGERS, KEYS)
+def test_no_event_a_producer_sends_has_the_id_of_a_reply(
+    source: str, event: str, trigger: TriggerUid, key: str
+) -> None:
+    found = names.event_id(source, event)
+    assert re.fullmatch(r"event:[A-Za-z0-9_-]{22}", found)
+    assert not names.reply_id(trigger, key).startswith("event:")

@@ -18,6 +18,7 @@ from scaup.cli.kinds import BROKER, TRIGGER, Kinds
 from scaup.cli.kube import Api, open_api
 from scaup.cli.manifests import Identity
 from scaup.cli.problems import DONE, FAILED, FailedError, UsageError, one_line
+from scaup.core.model.annotations import strange
 from scaup.core.model.errors import DefinitionError
 
 
@@ -34,6 +35,8 @@ def read_all(given: list[Path]) -> list[manifests.Document]:
 async def apply(access: ApiAccess, given: list[Path], namespace: str) -> int:
     """Create or change what the files say; a line for each object."""
     documents = read_all(given)
+    for line in warnings(documents, namespace):
+        sys.stderr.write(line + "\n")
     async with open_api(access) as api:
         return _tell(await Applier(api, Kinds(api), namespace).apply(documents))
 
@@ -61,6 +64,20 @@ async def _lost_with(api: Api, nats: NatsAccess, asked: list[Identity]) -> dict[
             elif count is None and triggers.is_paused(trigger):
                 said[each] = "; the events that waited for it go with it"
     return said
+
+
+def warnings(documents: list[manifests.Document], namespace: str) -> list[str]:
+    """A line for every annotation that looks like one of ours and means nothing where it stands."""
+    lines = []
+    for document in documents:
+        identity = document.identity(namespace)
+        annotations = (document.content.get("metadata") or {}).get("annotations")
+        if identity.kind in {BROKER.kind, TRIGGER.kind} and identity.api_version == BROKER.api_version:
+            names = annotations if isinstance(annotations, dict) else {}
+            lines += [
+                f"{document.where}: warning: {identity}: annotation {said}" for said in strange(identity.kind, names)
+            ]
+    return lines
 
 
 def _tell(outcomes: list[Outcome], more: Mapping[Identity, str] = MappingProxyType({})) -> int:

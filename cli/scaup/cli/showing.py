@@ -11,7 +11,7 @@ import yaml
 
 from scaup.cli.kinds import BROKER, TRIGGER, Kind
 from scaup.cli.merging import LAST_APPLIED
-from scaup.core.model.definitions import MAX_IN_FLIGHT_ANNOTATION, PAUSED_ANNOTATION, RATE_ANNOTATION
+from scaup.core.model.annotations import MAX_IN_FLIGHT, PAUSED, RATE
 
 Item = dict[str, Any]
 Column = tuple[str, Callable[[Item], str]]
@@ -115,10 +115,10 @@ _WIDTH: Final = 12
 
 def held_back(annotations: dict[str, Any]) -> str:
     """How much a Trigger's annotations let it get; nothing where they do not limit it."""
-    said = ["paused: its events wait in its queue"] if annotations.get(PAUSED_ANNOTATION) == "true" else []
+    said = ["paused: its events wait in its queue"] if annotations.get(PAUSED.name) == "true" else []
     for name, text in (
-        (MAX_IN_FLIGHT_ANNOTATION, "at most {} attempts at a time"),
-        (RATE_ANNOTATION, "at most {} events a second"),
+        (MAX_IN_FLIGHT.name, "at most {} attempts at a time"),
+        (RATE.name, "at most {} events a second"),
     ):
         said += [text.format(annotations[name])] if name in annotations else []
     return "; ".join(said)

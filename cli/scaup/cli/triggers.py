@@ -14,7 +14,7 @@ from scaup.cli.kinds import BROKER, TRIGGER
 from scaup.cli.kube import MERGE_PATCH, Api, open_api
 from scaup.cli.problems import FailedError, NotReachableError
 from scaup.core.bus.waiting import waiting
-from scaup.core.model.definitions import PAUSED_ANNOTATION
+from scaup.core.model.annotations import PAUSED
 from scaup.core.model.errors import BusError
 from scaup.core.model.names import BrokerUid
 
@@ -40,7 +40,7 @@ async def hold(access: ApiAccess, nats: NatsAccess, namespace: str, name: str, *
             raise FailedError(msg, hint="`scaup get triggers -A` lists those there are")
         changed = is_paused(trigger) != paused
         if changed:
-            change = {"metadata": {"annotations": {PAUSED_ANNOTATION: "true" if paused else None}}}
+            change = {"metadata": {"annotations": {PAUSED.name: "true" if paused else None}}}
             await api.request("PATCH", path, change, MERGE_PATCH)
         return Held(namespace, name, paused, changed, (await events_waiting(api, nats, [trigger])).get(name))
 
@@ -48,7 +48,7 @@ async def hold(access: ApiAccess, nats: NatsAccess, namespace: str, name: str, *
 def is_paused(trigger: dict[str, Any]) -> bool:
     """Whether a Trigger is paused by its annotation."""
     annotations = trigger["metadata"].get("annotations") or {}
-    return bool(annotations.get(PAUSED_ANNOTATION) == "true")
+    return bool(annotations.get(PAUSED.name) == "true")
 
 
 async def events_waiting(api: Api, nats: NatsAccess, triggers: Sequence[dict[str, Any]]) -> dict[str, int]:

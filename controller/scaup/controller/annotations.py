@@ -1,4 +1,4 @@
-"""Checks the annotations by which a Broker's storage is set. Pure."""
+"""Checks the annotations by which a Broker's storage is set, and notes those that mean nothing. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from decimal import Decimal
 from typing import Any, Final
 
 from scaup.controller.api import shown
+from scaup.controller.conditions import Condition, note
+from scaup.core.model import annotations as known
+from scaup.core.model.annotations import Annotation
 from scaup.core.model.definitions import DEFAULT_HISTORY_MAX_AGE_S, DEFAULT_LOG_MAX_BYTES, MIB
-from scaup.core.model.durations import EXPECTED, parse_duration
+from scaup.core.model.durations import parse_duration
 from scaup.core.model.errors import DefinitionError
 
-LOG_MAX_BYTES: Final = "scaup.dev/log-max-bytes"
-HISTORY_MAX_AGE: Final = "scaup.dev/history-max-age"
-REPLICAS: Final = "scaup.dev/replicas"
+LOG_MAX_BYTES: Final = known.LOG_MAX_BYTES.name
+HISTORY_MAX_AGE: Final = known.HISTORY_MAX_AGE.name
+REPLICAS: Final = known.REPLICAS.name
+DEDUPE_WINDOW: Final = known.DEDUPE_WINDOW.name
 
 _QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)([kMGTPE]|[KMGTPE]i)?")
 _FACTORS: Final = {"": 1, "k": 1000} | {
@@ -26,6 +30,9 @@ _FACTORS: Final = {"": 1, "k": 1000} | {
 _MAX_BYTES: Final = 2**62  # JetStream's limits are int64
 
 _LONGEST_S: Final = 36_525 * 86_400.0
+_SHORTEST_WINDOW_S: Final = 1.0
+_LONGEST_WINDOW_S: Final = 86_400.0
+"""JetStream keeps the ids of the window in memory (measured: 200 MiB a million), and reads them anew when it starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +42,28 @@ class Storage:
     log_max_bytes: int = DEFAULT_LOG_MAX_BYTES
     history_max_age_s: float = DEFAULT_HISTORY_MAX_AGE_S
     replicas: int = 1
+    dedupe_window_s: float = 0.0
 
 
 def check_storage(annotations: dict[str, Any]) -> Storage:
     """The storage that a Broker's annotations ask for; raises DefinitionError naming the one that is wrong."""
+    window = _window(annotations.get(DEDUPE_WINDOW))
     return Storage(
         _bytes(annotations.get(LOG_MAX_BYTES)),
-        _age(annotations.get(HISTORY_MAX_AGE)),
+        # When NATS starts anew it knows again what the log still holds, and nothing else.
+        max(_age(annotations.get(HISTORY_MAX_AGE)), window),
         _replicas(annotations.get(REPLICAS)),
+        window,
     )
+
+
+def check_names(kind: str, annotations: dict[str, Any]) -> Condition | None:
+    """A note on annotations with our prefix that nobody reads; None where there are none. It makes nothing not Ready.
+
+    A mistyped name is no reason to stop what works, and a newer version may know it; but it is to be seen.
+    """
+    sentences = known.strange(kind, annotations)
+    return note("AnnotationsKnown", "UnknownAnnotation", "; ".join(sentences)) if sentences else None
 
 
 def parse_quantity(text: str) -> int:
@@ -55,8 +75,9 @@ def parse_quantity(text: str) -> int:
     return int(Decimal(found[1]) * _FACTORS[found[2] or ""])
 
 
-def _path(name: str) -> str:
-    return f"metadata.annotations[{name}]"
+def mistake(annotation: Annotation, text: Any) -> DefinitionError:
+    """What is said of a value that is not what was expected."""
+    return DefinitionError(annotation.path, f"expected {annotation.expected}, found {shown(text)}")
 
 
 def _bytes(text: Any) -> int:
@@ -67,8 +88,7 @@ def _bytes(text: Any) -> int:
     except ValueError:
         size = 0
     if not MIB <= size <= _MAX_BYTES:
-        expected = "expected a number of bytes such as 1Gi or 10Mi, not below 1Mi"
-        raise DefinitionError(_path(LOG_MAX_BYTES), f"{expected}, found {shown(text)}")
+        raise mistake(known.LOG_MAX_BYTES, text)
     return size
 
 
@@ -80,7 +100,19 @@ def _age(text: Any) -> float:
     except ValueError:
         seconds = _LONGEST_S + 1
     if seconds > _LONGEST_S:
-        raise DefinitionError(_path(HISTORY_MAX_AGE), f"expected {EXPECTED}, at most P100Y, found {shown(text)}")
+        raise mistake(known.HISTORY_MAX_AGE, text)
+    return seconds
+
+
+def _window(text: Any) -> float:
+    if text is None:
+        return 0.0
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        seconds = 0.0
+    if not _SHORTEST_WINDOW_S <= seconds <= _LONGEST_WINDOW_S:
+        raise mistake(known.DEDUPE_WINDOW, text)
     return seconds
 
 
@@ -88,5 +120,5 @@ def _replicas(text: Any) -> int:
     if text is None:
         return 1
     if text not in {"1", "3", "5"}:
-        raise DefinitionError(_path(REPLICAS), f"expected 1, 3 or 5, found {shown(text)}")
+        raise mistake(known.REPLICAS, text)
     return int(text)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from scaup.controller.annotations import check_storage
+from scaup.controller.annotations import check_names, check_storage
 from scaup.controller.api import (
     BROKER_KIND,
     BrokerSpec,
@@ -72,6 +72,7 @@ class CheckedBroker:
     definition: BrokerDefinition | None
     delivery: CheckedDelivery
     problem: Condition | None = None
+    note: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class CheckedTrigger:
     dependency_problem: str = ""
     holding: Holding | None = NOT_HELD
     broken: bool = False
+    note: Condition | None = None
 
 
 def check_broker(value: dict[str, Any]) -> CheckedBroker:
@@ -114,10 +116,12 @@ def check_broker(value: dict[str, Any]) -> CheckedBroker:
             log_max_bytes=storage.log_max_bytes,
             history_max_age_s=storage.history_max_age_s,
             replicas=storage.replicas,
+            dedupe_window_s=storage.dedupe_window_s,
         )
     except DefinitionError as wrong:
         problems.append(("AnnotationInvalid", str(wrong)))
-    return CheckedBroker(who, definition, delivery, _condition("TriggerChannelReady", problems))
+    strange = check_names("Broker", annotations_of(value))
+    return CheckedBroker(who, definition, delivery, _condition("TriggerChannelReady", problems), strange)
 
 
 def check_trigger(value: dict[str, Any]) -> CheckedTrigger:
@@ -153,6 +157,7 @@ def check_trigger(value: dict[str, Any]) -> CheckedTrigger:
         dependency=dependency,
         dependency_problem=dependency_problem,
         holding=holding,
+        note=check_names("Trigger", annotations_of(value)),
     )
 
 

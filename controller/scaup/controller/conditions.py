@@ -20,6 +20,8 @@ class Condition:
     status: State
     reason: str = ""
     message: str = ""
+    severity: str = ""
+    """Empty for what ``Ready`` follows from; ``Warning`` for what is only to be seen (knative.dev/pkg/apis)."""
 
     @property
     def is_true(self) -> bool:
@@ -46,11 +48,16 @@ def unknown(name: str, reason: str, message: str) -> Condition:
     return Condition(name, "Unknown", reason, message)
 
 
+def note(name: str, reason: str, message: str) -> Condition:
+    """A condition that does not hold and should be looked at, though nothing stops working for it."""
+    return Condition(name, "False", reason, message, "Warning")
+
+
 def ready(conditions: Sequence[Condition]) -> Condition:
     """``Ready``: the first that is False, else the first that is Unknown, else True."""
     for status in ("False", "Unknown"):
         for condition in conditions:
-            if condition.status == status:
+            if condition.status == status and not condition.severity:
                 return condition.renamed("Ready")
     return true("Ready")
 
@@ -87,6 +94,8 @@ def _plain(condition: Condition) -> dict[str, Any]:
         plain["reason"] = condition.reason
     if condition.message:
         plain["message"] = condition.message
+    if condition.severity:
+        plain["severity"] = condition.severity
     return plain
 
 

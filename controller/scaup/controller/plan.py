@@ -62,6 +62,7 @@ class BrokerPlan:
     problem: Condition | None
     dead_letter: SinkPlan
     key: str
+    note: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class TriggerPlan:
     dependency: Condition
     address_keys: tuple[str, ...]
     key: str
+    note: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,7 @@ class Planner:
             problem=checked.problem,
             dead_letter=plan_dead_letter(dead, book),
             key=key,
+            note=checked.note,
         )
         planned[key] = (inputs, plan)
         return plan
@@ -263,6 +266,7 @@ def plan_trigger(
         dependency=_dependency(checked, dependency),
         address_keys=tuple(ref.key for ref in refs),
         key=trigger_key(checked.identity.uid),
+        note=checked.note,
     )
 
 

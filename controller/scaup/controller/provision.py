@@ -114,9 +114,9 @@ class Provisioner:
 
 def _wanted(broker: BrokerDefinition) -> tuple[Any, ...]:
     """What of a definition the streams depend on."""
-    return (broker.namespace, broker.name, broker.log_max_bytes, broker.replicas)
+    return (broker.namespace, broker.name, broker.log_max_bytes, broker.dedupe_window_s, broker.replicas)
 
 
 def _attempt(broker: BrokerDefinition) -> str:
     """What is not tried again at once: the same Broker with the same wishes."""
-    return f"{broker.uid}/{broker.log_max_bytes}/{broker.replicas}"
+    return f"{broker.uid}/{broker.log_max_bytes}/{broker.dedupe_window_s}/{broker.replicas}"

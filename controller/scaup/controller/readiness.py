@@ -87,7 +87,7 @@ class Judge:
 
 def is_waiting(conditions: Sequence[Condition]) -> bool:
     """Whether only answers are missing that are on their way, so that a report is better made a moment later."""
-    open_ones = [condition for condition in conditions if not condition.is_true]
+    open_ones = [condition for condition in conditions if not condition.is_true and not condition.severity]
     return bool(open_ones) and all(_is_passing(condition.reason) for condition in open_ones)
 
 

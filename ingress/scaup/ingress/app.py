@@ -9,8 +9,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
+from scaup.core.bus.acked import Stored
 from scaup.core.bus.connection import Bus
 from scaup.core.codec import http, stored
 from scaup.core.model.definitions import BrokerDefinition
@@ -28,6 +30,7 @@ from scaup.core.model.names import event_subject
 from scaup.core.runtime.definitions import Definitions
 from scaup.core.runtime.standstill import Standstill
 from scaup.ingress.answers import ACCEPTED, HANDSHAKE, Answer, MethodNotAllowedError, answer
+from scaup.ingress.duplicates import make_known, store_once
 from scaup.ingress.metrics import Metrics
 from scaup.ingress.paths import broker_of
 from scaup.ingress.patience import Patience
@@ -37,6 +40,7 @@ from scaup.ingress.settings import IngressSettings
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Store = Callable[[str, bytes, dict[str, str]], Awaitable[Stored]]
 
 _PASSED_INITIALS: Final = (b"x-", b"kn", b"re")
 _PATIENCE_S: Final = 5.0
@@ -87,6 +91,7 @@ class Ingress:
         start = time.perf_counter()
         broker: BrokerDefinition | None = None
         result: Answer = ACCEPTED
+        duplicates = 0
         held = _Held()
         self._in_flight += 1
         try:
@@ -94,7 +99,7 @@ class Ingress:
                 result = HANDSHAKE
             else:
                 broker, events, passed = await self._admit(scope, receive, held)
-                await self._store(broker, events, passed)
+                duplicates = await self._store(broker, events, passed)
         except ScaupError as error:
             result = answer(error)
         finally:
@@ -103,7 +108,7 @@ class Ingress:
         await send({"type": "http.response.start", "status": result.status, "headers": result.headers})
         await send({"type": "http.response.body", "body": result.body})
         if result is ACCEPTED and broker is not None:
-            self._metrics.accepted(broker, len(events), time.perf_counter() - start)
+            self._metrics.accepted(broker, len(events), duplicates, time.perf_counter() - start)
         else:
             self._metrics.answered(broker, result.result)
 
@@ -126,8 +131,8 @@ class Ingress:
             raise UnknownBrokerError(msg, hint="create a Broker of that name, or correct the path")
         return broker, events, passed
 
-    async def _store(self, broker: BrokerDefinition, events: list[Event], passed: dict[str, str]) -> None:
-        """Append every event to the log and return when the log has them all."""
+    async def _store(self, broker: BrokerDefinition, events: list[Event], passed: dict[str, str]) -> int:
+        """Append every event to the log and return when the log has them all; how many it had already."""
         arrival = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         for event in events:
             hops = next_hops(event.attributes.get(HOPS))
@@ -138,27 +143,24 @@ class Ingress:
             event.attributes[ARRIVAL_TIME] = arrival
         subject = event_subject(broker.uid)
         entries = [(stored.to_headers(event, passed), event.data or b"") for event in events]
+        if broker.dedupe_window_s:
+            for event, (headers, _) in zip(events, entries, strict=True):
+                make_known(event, headers)
         sizes = [len(data) + stored.size_of(headers) for headers, data in entries]
         for size in sizes:
             self.room.take(broker, size)
         try:
+            store = partial(store_once, self._bus) if broker.dedupe_window_s else self._bus.acked.store
             if len(entries) == 1:
-                await self._bus.acked.store(subject, entries[0][1], entries[0][0])
+                duplicates = int((await store(subject, entries[0][1], entries[0][0])).duplicate)
             else:
-                await self._store_all(subject, entries)
+                duplicates = await _store_all(store, subject, entries)
         except BusUnavailableError as error:
             why = f"the event log of broker {broker.namespace}/{broker.name} stores nothing: {error}"
             self._storing.failed(self._loop.time(), why)
             raise
         self._storing.went_well()
-
-    async def _store_all(self, subject: str, entries: list[tuple[dict[str, str], bytes]]) -> None:
-        outcomes = await asyncio.gather(
-            *(self._bus.acked.store(subject, data, headers) for headers, data in entries), return_exceptions=True
-        )
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        return duplicates
 
     async def _body(self, headers: list[tuple[bytes, bytes]], receive: Receive, held: _Held) -> bytes:
         """The whole body, within the limits on its size, on its time, and on what is held at once."""
@@ -199,6 +201,19 @@ class Ingress:
             raise OverloadedError(msg, hint="try again after Retry-After seconds")
         held.bytes += more
         self._in_flight_bytes += more
+
+
+async def _store_all(store: Store, subject: str, entries: list[tuple[dict[str, str], bytes]]) -> int:
+    """Store every entry; how many were there already. Raises the first error once all have come to an end."""
+    outcomes = await asyncio.gather(
+        *(store(subject, data, headers) for headers, data in entries), return_exceptions=True
+    )
+    duplicates = 0
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        duplicates += outcome.duplicate
+    return duplicates
 
 
 def _survey(headers: list[tuple[bytes, bytes]]) -> tuple[str | None, dict[str, str]]:

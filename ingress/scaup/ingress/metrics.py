@@ -24,12 +24,14 @@ class Metrics:
     def __init__(self) -> None:
         self._accepted: dict[str, Counter] = {}
 
-    def accepted(self, broker: BrokerDefinition, events: int, seconds: float) -> None:
-        """One request was accepted with ``events`` events."""
+    def accepted(self, broker: BrokerDefinition, events: int, duplicates: int, seconds: float) -> None:
+        """One request was accepted with ``events`` events, of which the log had ``duplicates`` already."""
+        if duplicates:
+            EVENTS.labels(broker.namespace, broker.name, "duplicate").inc(duplicates)
         counter = self._accepted.get(broker.uid)
         if counter is None:
             counter = self._accepted[broker.uid] = EVENTS.labels(broker.namespace, broker.name, "accepted")
-        counter.inc(events)
+        counter.inc(events - duplicates)
         ACCEPT.observe(seconds)
 
     def answered(self, broker: BrokerDefinition | None, result: str) -> None:

@@ -39,6 +39,7 @@ ACK_WAIT_S: Final = 15.0
 QUEUE_ACK_WAIT_S: Final = 30.0
 """The same for an entry of a queue; the owner says "in progress" while an attempt runs."""
 DUPLICATE_WINDOW_S: Final = 300.0
+"""What replies, entries of queues and dead letters need; a log's is longer where its Broker asks for more."""
 DEAD_LETTERS_PER_TRIGGER: Final = 100_000
 CONSUMER_NOT_FOUND: Final = 10014
 DELETED_AT: Final = "scaup.dev/deleted"
@@ -66,6 +67,7 @@ def streams(broker: BrokerDefinition) -> list[dict[str, Any]]:
             "subjects": [log_subjects(broker.uid)],
             "retention": "limits",
             "discard": "new",
+            "duplicate_window": int(max(DUPLICATE_WINDOW_S, broker.dedupe_window_s) * _NS),
             "max_bytes": broker.log_max_bytes,
             "max_msgs_per_subject": -1,
         },

@@ -18,13 +18,6 @@ DEFAULT_TIMEOUT_S = 30.0
 MAX_BACKOFF_S = 3600.0
 """No wait between two attempts is longer than this, whatever ``backoffDelay`` and ``retry`` make of it."""
 
-PAUSED_ANNOTATION = "scaup.dev/paused"
-"""Of a Trigger: ``"true"`` while it is to get nothing."""
-MAX_IN_FLIGHT_ANNOTATION = "scaup.dev/max-in-flight"
-"""Of a Trigger: the most attempts at a time."""
-RATE_ANNOTATION = "scaup.dev/rate"
-"""Of a Trigger: the most attempts a second."""
-
 MIB = 1 << 20
 DEFAULT_LOG_MAX_BYTES = 1 << 30
 DEFAULT_HISTORY_MAX_AGE_S = 24 * 3600.0
@@ -83,6 +76,8 @@ class BrokerDefinition:
     log_max_bytes: int = DEFAULT_LOG_MAX_BYTES
     history_max_age_s: float = DEFAULT_HISTORY_MAX_AGE_S
     replicas: int = 1
+    dedupe_window_s: float = 0.0
+    """For how long, at least, the same event is not stored again; 0: it is stored as often as it is sent."""
 
 
 @dataclass(frozen=True, slots=True)

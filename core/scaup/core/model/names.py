@@ -8,6 +8,8 @@ description of the stream, not in its name.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from typing import Final, NamedTuple, NewType
 
@@ -202,6 +204,17 @@ def kept_id(trigger: TriggerUid | None, key: str) -> str:
 def reply_id(trigger: TriggerUid, key: str) -> str:
     """``Nats-Msg-Id`` of a reply in the log: a retried delivery's reply is not stored twice."""
     return f"reply:{key}:{trigger}"
+
+
+def event_id(source: str, event: str) -> str:
+    """``Nats-Msg-Id`` of an event as a producer sent it, by its ``source`` and ``id`` (CloudEvents 1.0, "id").
+
+    A hash, for the server keeps every id in memory for the whole window: short, and the same length whoever chose
+    them. The length of the source stands before both, so no other pair reads the same.
+    """
+    pair = f"{len(source)}:{source}{event}".encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(pair, digest_size=16).digest()
+    return "event:" + base64.urlsafe_b64encode(digest)[:22].decode()
 
 
 def broker_key(uid: str) -> str:
