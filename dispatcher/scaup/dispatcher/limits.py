@@ -26,23 +26,21 @@ class InFlightLimit:
     def __init__(self, maximum: int) -> None:
         self._maximum = self._allowed = maximum
         self._limit = float(min(_START, maximum))
+        self.current = int(self._limit)
+        """Attempts that may be under way, at least one."""
         self._decreased_at = 0.0
         self._well = self._hurts = 0
-
-    @property
-    def current(self) -> int:
-        """Attempts that may be under way, at least one."""
-        return min(int(self._limit), self._allowed)
 
     def allow(self, most: int | None) -> None:
         """No more than this from now on, whatever the sink would take; None: what it was made for."""
         self._allowed = self._maximum if most is None else min(most, self._maximum)
+        self._change(self._limit)
 
     def succeeded(self, *, was_full: bool) -> None:
         """An attempt went well; ``was_full`` says that the limit kept others waiting."""
         self._well += 1
         if was_full and self._limit < self._maximum:
-            self._limit += 1.0 / self._limit
+            self._change(self._limit + 1.0 / self._limit)
 
     def hurt(self, now: float) -> None:
         """The sink was slow, overloaded or gone."""
@@ -51,7 +49,11 @@ class InFlightLimit:
             share = self._hurts / (self._hurts + self._well)
             self._decreased_at = now
             self._well = self._hurts = 0
-            self._limit = max(1.0, self._limit * (1.0 - (1.0 - _DECREASE) * share))
+            self._change(max(1.0, self._limit * (1.0 - (1.0 - _DECREASE) * share)))
+
+    def _change(self, limit: float) -> None:
+        self._limit = limit
+        self.current = min(int(limit), self._allowed)
 
 
 class Pace:
