@@ -15,6 +15,7 @@ import typer
 from scaup.cli.access import DATA, find_api, find_nats
 from scaup.cli.filters.commands import filter_app
 from scaup.cli.options import Context, Files, Kubeconfig, Name, Namespace, NatsUrl, Output, OutputOption, Word
+from scaup.cli.replaycommand import replay
 
 app = typer.Typer(
     name="scaup",
@@ -26,6 +27,7 @@ app = typer.Typer(
 deadletters_app = typer.Typer(help="Events that were given up and kept.", no_args_is_help=True)
 app.add_typer(deadletters_app, name="deadletters")
 app.add_typer(filter_app, name="filter")
+app.command()(replay)
 
 
 @app.command()
