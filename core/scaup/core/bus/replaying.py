@@ -36,6 +36,8 @@ AHEAD: Final = 4096
 PATIENCE_S: Final = 30.0
 """A bus or filter that is away for so long ends the replay where it is."""
 _PAUSE_S: Final = 0.2
+_MISSED: Final = 5
+"""A log that is not found so often in a row is gone: one that just starts may not be there at once."""
 _WRITE: Final = 128
 _QUESTION: Final = 256
 _QUESTION_BYTES: Final = 256 << 10
@@ -264,15 +266,25 @@ class Replay:
         """Do it, and again while the bus or the filter is away; BusError where that lasts."""
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE_S
+        missed = 0
         while True:
             try:
                 return await work()
-            except BusError as error:
-                if isinstance(error, BusRequestError) and error.err_code == STREAM_NOT_FOUND:
-                    raise ReplayError("the Broker of this Trigger is no more") from error
+            except BusError:
+                missed = missed + 1 if await self._misses_log() else 0
+                if missed > _MISSED:
+                    raise ReplayError("the Broker of this Trigger is no more") from None
                 if loop.time() > until or self.stopping.is_set():
                     raise
                 await asyncio.sleep(_PAUSE_S)
+
+    async def _misses_log(self) -> bool:
+        """Whether the Broker's log is not there, for sure at this moment."""
+        try:
+            await self.bus.api(f"STREAM.INFO.{names.log_stream(self.wanted.broker)}")
+        except BusError as error:
+            return isinstance(error, BusRequestError) and error.err_code == STREAM_NOT_FOUND
+        return False
 
 
 class Pace:
