@@ -259,6 +259,7 @@ async def test_nothing_is_lost_when_nats_is_killed_in_the_middle(nats: NatsServe
         assert set(there.ids) == set(sent)
 
 
+@pytest.mark.timeout(120)  # what it held comes back after 30 s
 async def test_nothing_is_lost_when_the_dispatcher_is_killed_in_the_middle(nats: NatsServer, tmp_path: Path) -> None:
     async with place(nats, tmp_path, has_dispatcher=False) as here, sink() as there:
         sent = await here.world.send_many(400)
@@ -271,7 +272,7 @@ async def test_nothing_is_lost_when_the_dispatcher_is_killed_in_the_middle(nats:
             first.process.kill()
         with service("dispatcher", tmp_path, nats.url) as second:
             await second.until_ready()
-            out, err = await asyncio.to_thread(process.communicate, timeout=50)
+            out, err = await asyncio.to_thread(process.communicate, timeout=80)
         assert process.returncode == 0, err
         assert json.loads(out)["queued"] == 400
         assert set(there.ids) == set(sent)

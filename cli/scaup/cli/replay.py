@@ -123,7 +123,7 @@ async def _replay(access: ApiAccess, nats: NatsAccess, asked: Asked) -> tuple[To
         with stopped_by_signals(replay):
             if not asked.dry:
                 await records.ensure()
-                told = replace(told, record=await records.write(told.record))
+                told = replace(told, record=await records.write(told.record, names.replay_key(wanted.id)))
                 where = f"events {wanted.first:,} to {wanted.upto:,} of Broker {told.broker}"
                 sys.stderr.write(f"replay {wanted.id} for Trigger {told.trigger}: {where}\n")
             work = Work(replay, told.record, None if asked.dry else records)
@@ -174,7 +174,10 @@ async def _new(bus: Bus, trigger: TriggerDefinition, asked: Asked) -> Told:
 
 async def _again(bus: Bus, records: Records, trigger: TriggerDefinition, asked: Asked) -> Told:
     """A replay that was begun before."""
-    record = await records.read(asked.resume or "")
+    try:
+        record = await records.read(names.replay_key(asked.resume or ""))
+    except ValueError:
+        record = None
     if record is None:
         msg = f"there is no replay {asked.resume}"
         raise FailedError(msg, hint="how far a replay is, is kept for a week")

@@ -13,6 +13,7 @@ from typing import Final
 from scaup.core.bus.outcomes import Waiting
 from scaup.core.bus.replaying import PATIENCE_S, Replay
 from scaup.core.bus.resuming import Record, Records
+from scaup.core.model import names
 from scaup.core.model.errors import BusError, ScaupError
 from scaup.core.model.names import Lane
 
@@ -82,7 +83,7 @@ class Work:
     async def _keep(self) -> None:
         if self._records is not None:
             now = replace(self.record, progress=replace(self._replay.progress), is_done=self._replay.is_done)
-            self.record = await self._records.write(now)
+            self.record = await self._records.write(now, names.replay_key(now.wanted.id))
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""Checks the annotations by which a Broker's storage is set. Pure."""
+"""Checks our annotations: those by which a Broker's storage is set, and the start of a Trigger. Pure."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from scaup.core.model.errors import DefinitionError
 LOG_MAX_BYTES: Final = "scaup.dev/log-max-bytes"
 HISTORY_MAX_AGE: Final = "scaup.dev/history-max-age"
 REPLICAS: Final = "scaup.dev/replicas"
+START: Final = "scaup.dev/start"
 
 _QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)([kMGTPE]|[KMGTPE]i)?")
 _FACTORS: Final = {"": 1, "k": 1000} | {
@@ -44,6 +46,21 @@ def check_storage(annotations: dict[str, Any]) -> Storage:
         _age(annotations.get(HISTORY_MAX_AGE)),
         _replicas(annotations.get(REPLICAS)),
     )
+
+
+def check_start(annotations: dict[str, Any]) -> str | None:
+    """The history that a Trigger asks for: ``all``, that since a time, or None; DefinitionError where it is no such."""
+    text = annotations.get(START)
+    if text in {None, "new", "all"}:
+        return "all" if text == "all" else None
+    try:
+        at = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        expected = "expected new, all, or a time such as 2026-05-04T10:00:00Z"
+        raise DefinitionError(_path(START), f"{expected}, found {shown(text)}")
+    return str(text)
 
 
 def parse_quantity(text: str) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from scaup.controller.annotations import check_storage
+from scaup.controller.annotations import check_start, check_storage
 from scaup.controller.api import (
     BROKER_KIND,
     BrokerSpec,
@@ -86,6 +86,7 @@ class CheckedTrigger:
     dependency: Ref | None = None
     dependency_problem: str = ""
     broken: bool = False
+    start: str | None = None
 
 
 def check_broker(value: dict[str, Any]) -> CheckedBroker:
@@ -128,6 +129,11 @@ def check_trigger(value: dict[str, Any]) -> CheckedTrigger:
     delivery = _delivery(parts.get("delivery"), "spec.delivery", who.namespace)
     if delivery and delivery.problem:
         problems.append(("DeliveryInvalid", delivery.problem))
+    start = None
+    try:
+        start = check_start(annotations_of(value))
+    except DefinitionError as wrong:
+        problems.append(("AnnotationInvalid", str(wrong)))
     broker, broker_problem = _broker_name(parts, who.namespace)
     dependency, dependency_problem = _dependency(annotations_of(value).get(DEPENDENCY_ANNOTATION), who.namespace)
     return CheckedTrigger(
@@ -140,6 +146,7 @@ def check_trigger(value: dict[str, Any]) -> CheckedTrigger:
         broker_problem=broker_problem,
         dependency=dependency,
         dependency_problem=dependency_problem,
+        start=start,
     )
 
 

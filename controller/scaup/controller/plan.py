@@ -245,6 +245,7 @@ def plan_trigger(
             filters=checked.filters if is_sound else (),
             matching=is_sound,
             delivery=delivery.delivery if is_sound else Delivery(),
+            start=checked.start,
         )
     refs = [sink.ref for sink in (checked.subscriber, delivery.dead_letter) if sink and sink.ref]
     return TriggerPlan(

@@ -83,15 +83,20 @@ class Progress:
 class Replay:
     """One replay, worked by ``run``. ``progress`` is what was done, at any moment."""
 
-    def __init__(self, bus: Bus, wanted: Wanted, progress: Progress, *, rate: float = 0.0, dry: bool = False) -> None:
-        """``rate``: at most so many events a second are queued (0: any number). ``dry`` counts, and queues nothing."""
+    def __init__(
+        self, bus: Bus, wanted: Wanted, progress: Progress, *, rate: float = 0.0, dry: bool = False, ahead: int = AHEAD
+    ) -> None:
+        """``rate``: at most so many events a second are queued (0: any number), and none while ``ahead`` wait.
+
+        ``dry`` counts, and queues nothing.
+        """
         self.bus = bus
         self.wanted = wanted
         self.progress = progress
         self.stopping = asyncio.Event()
         self._why_stopped: ScaupError | None = None
         self._lane = Lane(wanted.broker, wanted.trigger)
-        self._room = LaneRoom(bus, self._lane, AHEAD)
+        self._room = LaneRoom(bus, self._lane, ahead)
         self._pace = Pace(rate)
         self._dry = dry
         self._known: Known | None = None

@@ -13,7 +13,6 @@ import orjson
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.kv import STREAM_NOT_FOUND, WRONG_LAST_SEQUENCE, Bucket, dumps
 from scaup.core.bus.replaying import Progress, ReplayError, Wanted
-from scaup.core.model import names
 from scaup.core.model.errors import BusRequestError
 from scaup.core.model.names import DEFINITIONS_BUCKET, REPLAYS_BUCKET, BrokerUid, TriggerUid
 
@@ -33,26 +32,26 @@ class Record:
 
 
 class Records:
-    """The bucket of replays. Entries go a week after they were last written."""
+    """A bucket of replays. Entries go ``kept_s`` after they were last written (0: never)."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, bucket: str = REPLAYS_BUCKET, kept_s: float = KEPT_S) -> None:
         self._bus = bus
-        self._bucket = Bucket(bus, REPLAYS_BUCKET)
+        self._bucket = Bucket(bus, bucket)
+        self._kept_s = kept_s
         self._unsure: bytes = b""
 
     async def ensure(self) -> None:
         """Make the bucket, on as many servers as the definitions are. Raises BusError."""
         info = await self._bus.api(f"STREAM.INFO.{Bucket(self._bus, DEFINITIONS_BUCKET).stream}")
         replicas = info["config"]["num_replicas"]
-        await self._bucket.ensure(ttl_s=KEPT_S, replicas=replicas, description="how far replays of history are")
+        await self._bucket.ensure(ttl_s=self._kept_s, replicas=replicas, description="how far replays of history are")
 
-    async def write(self, record: Record) -> Record:
-        """Keep the record, and give it back as it was written. Raises BusError.
+    async def write(self, record: Record, key: str) -> Record:
+        """Keep the record under ``key``, and give it back as it was written. Raises BusError.
 
         ReplayError where somebody else has written it since: the same replay is gone on with elsewhere.
         """
         value = dumps(_plain(record))
-        key = names.replay_key(record.wanted.id)
         try:
             revision = await self._bucket.put(key, value, expected=record.revision)
         except BusRequestError as error:
@@ -68,17 +67,19 @@ class Records:
             raise
         return replace(record, revision=revision)
 
-    async def read(self, replay: str) -> Record | None:
-        """The record of a replay; None where there is none (any more). Raises BusError."""
+    async def remove(self, key: str) -> None:
+        """Forget a record. Raises BusError."""
+        await self._bucket.purge(key)
+
+    async def read(self, key: str) -> Record | None:
+        """The record under a key; None where there is none (any more). Raises BusError."""
         try:
-            found = await self._bucket.get(names.replay_key(replay))
-        except ValueError:
-            return None
+            found = await self._bucket.get(key)
         except BusRequestError as error:
             if error.err_code != STREAM_NOT_FOUND:
                 raise
             return None
-        return None if found is None or found.value is None else _record(orjson.loads(found.value), found.revision)
+        return None if found is None or found.value is None else record_of(found.value, found.revision)
 
 
 def _plain(record: Record) -> dict[str, Any]:
@@ -87,7 +88,9 @@ def _plain(record: Record) -> dict[str, Any]:
     return value
 
 
-def _record(value: dict[str, Any], revision: int) -> Record:
+def record_of(raw: bytes, revision: int = 0) -> Record:
+    """The record that a bucket's value is."""
+    value = orjson.loads(raw)
     wanted, progress = value["wanted"], value["progress"]
     made = Wanted(**wanted | {"broker": BrokerUid(wanted["broker"]), "trigger": TriggerUid(wanted["trigger"])})
     return Record(made, Progress(**progress), value["began"], value["dead"], value["is_done"], revision)

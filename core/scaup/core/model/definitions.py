@@ -84,6 +84,7 @@ class TriggerDefinition:
 
     ``filters`` are the checked filter objects, all of which have to match (none: every event matches). Where they did
     not pass the check, ``matching`` is False: no event is matched, what was matched before is still delivered.
+    ``start`` is the history it gets, once: ``all`` of it, or that since a time (RFC 3339); None for none.
     """
 
     uid: TriggerUid
@@ -95,6 +96,7 @@ class TriggerDefinition:
     filters: tuple[dict[str, Any], ...] = ()
     matching: bool = True
     delivery: Delivery = Delivery()
+    start: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
