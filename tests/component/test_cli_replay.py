@@ -21,6 +21,7 @@ import yaml
 
 from scaup.cli.up.datadir import DataDirectory
 from scaup.core.bus import topology
+from scaup.core.codec import kept
 from scaup.core.model import names
 from scaup.core.model.definitions import Destination
 from tests.support.apiserver import TRIGGERS, ApiClient, api_server, trigger
@@ -154,6 +155,17 @@ async def test_filters_on_data_are_asked_with_the_data(nats: NatsServer, tmp_pat
         await here.trigger("t", there.url, filters=({"cel": "data.n >= 30"},))
         assert (await here.told("t", "--all", "--wait"))["queued"] == 10
         assert len(there.ids) == 10
+
+
+async def test_what_no_filter_survived_is_passed_over(nats: NatsServer, tmp_path: Path) -> None:
+    async with place(nats, tmp_path) as here, sink() as there:
+        sent = await here.world.send_many(5)
+        await here.world.until_settled()
+        broker = here.world.broker.uid
+        await here.world.bus.acked.store(names.dead_subject(broker, None), b"", kept.to_headers(kept.Facts(2)))
+        await here.trigger("t", there.url)
+        assert (await here.told("t", "--all", "--wait"))["queued"] == 4
+        assert sorted(there.ids) == sorted(sent[:1] + sent[2:])
 
 
 async def test_it_is_said_where_the_history_begins_later_than_asked(nats: NatsServer, tmp_path: Path) -> None:

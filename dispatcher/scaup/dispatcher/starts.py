@@ -29,6 +29,8 @@ from scaup.core.runtime.replicas import Roster
 log = structlog.get_logger()
 
 _KEEP_S: Final = 1.0
+_AGAIN_S: Final = 30.0
+"""After an error that outlasted the patience of a replay: what ends filters should not do so all the time."""
 _ID: Final = "start"
 
 
@@ -44,19 +46,21 @@ class Starts:
         self._has_bucket = False
         self._seen: dict[TriggerUid, int] = {}
         self._done: set[TriggerUid] = set()
+        self._not_before: dict[TriggerUid, float] = {}
         self._busy: set[TriggerUid] = set()
         self._replays: dict[TriggerUid, Replay] = {}
 
     def look(self, start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]) -> None:
         """Begin what is ours and not begun, stop what is not ours any more."""
         definitions = self._plane.definitions
+        now = asyncio.get_running_loop().time()
         if not self._roster.is_loaded:  # before that everything seems to be ours
             return
         for uid, trigger in definitions.triggers.items():
             if trigger.start is None or not trigger.matching or uid in self._done:
                 continue
             self._seen.setdefault(uid, definitions.revision)
-            if uid not in self._busy and self._owns(uid):
+            if uid not in self._busy and now >= self._not_before.get(uid, 0.0) and self._owns(uid):
                 self._busy.add(uid)
                 start(self._work(trigger), "start")
         for uid, replay in self._replays.items():
@@ -78,6 +82,7 @@ class Starts:
                 self._done.add(trigger.uid)
         except ScaupError as error:
             log.warning("starts.waits", trigger=f"{trigger.namespace}/{trigger.name}", why=str(error))
+            self._not_before[trigger.uid] = asyncio.get_running_loop().time() + _AGAIN_S
         finally:
             self._busy.discard(trigger.uid)
 
@@ -151,6 +156,7 @@ class Starts:
                 await self._records.remove(names.start_key(uid))
             self._done.discard(uid)
             self._seen.pop(uid, None)
+            self._not_before.pop(uid, None)
         except BusError as error:
             log.debug("starts.not_forgotten", trigger=uid, why=str(error))
         finally:

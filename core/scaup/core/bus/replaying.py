@@ -23,7 +23,7 @@ from scaup.core.bus.connection import Bus
 from scaup.core.bus.kv import STREAM_NOT_FOUND, Bucket
 from scaup.core.bus.ranges import LogEntry
 from scaup.core.bus.waiting import LaneRoom
-from scaup.core.codec import kept, percent, stored
+from scaup.core.codec import kept, stored
 from scaup.core.codec.kept import Facts
 from scaup.core.model import names
 from scaup.core.model.definitions import TriggerDefinition, trigger_from_json
@@ -100,6 +100,7 @@ class Replay:
         self._pace = Pace(rate)
         self._dry = dry
         self._known: Known | None = None
+        self._set_aside: set[int] = set()
         self._sends_data = False
 
     def stop(self, why: ScaupError | None = None) -> None:
@@ -120,6 +121,9 @@ class Replay:
         ``progress`` says then from where to go on.
         """
         self._known = await self._insist(self._look_up)
+        self._set_aside = await self._insist(lambda: set_aside(self.bus, self.wanted.broker))
+        if self.is_done:
+            return
         ahead = asyncio.create_task(self._read(self.progress.following))
         try:
             while not self.is_done and not self.stopping.is_set():
@@ -206,25 +210,26 @@ class Replay:
         taken: list[LogEntry] = []
         events: list[tuple[LogEntry, dict[str, str]]] = []
         for entry in pending:
-            if len(events) >= _QUESTION or size > _QUESTION_BYTES:
-                break
-            taken.append(entry)
             attributes = self._attributes(entry)
             if attributes is not None:
-                events.append((entry, attributes))
                 size += sum(map(len, attributes.values())) + (len(entry.data) if self._sends_data else 0)
+                if events and (len(events) >= _QUESTION or size > _QUESTION_BYTES):
+                    break
+                events.append((entry, attributes))
+            taken.append(entry)
         return taken, events
 
     def _attributes(self, entry: LogEntry) -> dict[str, str] | None:
-        """Of the event; None where it is not asked for, or none: what somebody else wrote is passed over."""
+        """Of the event; None where it is not asked for, or must not be, or is none (somebody else wrote it)."""
         wanted = self.wanted
-        if wanted.event_id and entry.headers.get("ce-id", "").lower() != percent.encode(wanted.event_id).lower():
+        if entry.sequence in self._set_aside:
             return None
         try:
             attributes = stored.from_headers(entry.headers, b"").attributes
         except ValueError:
             return None
-        return None if wanted.source and attributes.get("source") != wanted.source else attributes
+        asked = {"id": wanted.event_id, "source": wanted.source}
+        return None if any(value and attributes.get(name) != value for name, value in asked.items()) else attributes
 
     async def _ask(self, question: list[LogEntry], events: list[tuple[LogEntry, dict[str, str]]]) -> MatchAnswer:
         revision, created = (self._known.revision, self._known.created) if self._known else (0, "")
@@ -318,6 +323,17 @@ class Known:
     trigger: TriggerDefinition
     revision: int
     created: str
+
+
+async def set_aside(bus: Bus, broker: BrokerUid) -> set[int]:
+    """Sequences of events that filters did not survive being asked about: they are kept as nobody's dead letters."""
+    stream, start = names.dead_stream(broker), 1
+    found: set[int] = set()
+    request = {"next_by_subj": names.dead_subject(broker, None), "batch": _QUESTION, "max_bytes": 4 << 20}
+    while came := await ranges.direct_get(bus, stream, request | {"seq": start}):
+        found |= {int(entry.headers[kept.SEQUENCE]) for entry in came if kept.SEQUENCE in entry.headers}
+        start = came[-1].sequence + 1
+    return found
 
 
 async def look_up(bus: Bus, trigger: TriggerUid) -> Known:
