@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,12 @@ class Place:
         value: dict[str, Any] = json.loads(done.stdout)
         return value
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
         """Start it and do not wait."""
         return subprocess.Popen(
             [sys.executable, "-m", "scaup.cli", "replay", *arguments],
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             cwd=self.directory,
             env={**os.environ, "SCAUP_KUBECONFIG": str(self.kubeconfig)},
@@ -238,6 +239,32 @@ async def test_ctrl_c_stops_it_safely_and_going_on_repeats_nothing(nats: NatsSer
         again = await here.told(*found[2].split()[1:])
         assert (again["queued"], again["state"]) == (300, "Done")
         assert len(there.ids) == 300
+
+
+async def test_progress_is_shown_on_a_terminal_and_nowhere_else(nats: NatsServer, tmp_path: Path) -> None:
+    async with place(nats, tmp_path) as here, sink() as there:
+        await here.world.send_many(100)
+        await here.world.until_settled()
+        await here.trigger("t", there.url)
+        ours, theirs = pty.openpty()
+        with here.start("t", "--all", "--rate", "50", stderr=theirs) as process:
+            os.close(theirs)
+            shown = await asyncio.to_thread(read_all, ours)
+            assert await asyncio.to_thread(process.wait, 20) == 0
+        assert re.search(r"\r\x1b\[Kreplay [0-9a-f]{8}: \d+ events, \d+% of the history, \d+/s", shown)
+        assert shown.endswith("\r\x1b[K")
+        done = await here.command("t", "--all", "--rate", "50")
+        assert re.fullmatch(r"replay [0-9a-f]{8} for Trigger default/t: events 1 to 100 of Broker \S+\n", done.stderr)
+
+
+def read_all(terminal: int) -> str:
+    """Everything that is written to a terminal until nobody has it open any more."""
+    came = b""
+    with suppress(OSError):  # how Linux says that
+        while part := os.read(terminal, 4096):
+            came += part
+    os.close(terminal)
+    return came.decode()
 
 
 async def test_a_killed_command_is_gone_on_with_and_repeats_nothing(nats: NatsServer, tmp_path: Path) -> None:

@@ -156,6 +156,8 @@ class Replay:
                 if not await self._may_go_on():
                     return
                 number = min(self._pace.at_once(_WRITE), len(found), self._left())
+                if not self._dry:
+                    number = min(number, self._room.left)
                 share, found = found[:number], found[number:]
                 if not self._dry:
                     await self._queue(share)

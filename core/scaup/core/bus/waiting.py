@@ -46,6 +46,11 @@ class LaneRoom:
         self.pause_s = _SHORTEST_S
         """How long to wait before it is asked again: longer, the longer there was none."""
 
+    @property
+    def left(self) -> int:
+        """How many more there is room for, as far as is known."""
+        return self._most - self._known
+
     async def has_some(self) -> bool:
         """Whether there is room for more. Raises BusError."""
         if self._known >= self._most:
