@@ -59,7 +59,7 @@ async def test_the_status_says_how_far_the_history_is(nats: NatsServer, tmp_path
 async def test_a_mistake_is_a_condition_that_says_what_was_expected(
     nats: NatsServer, tmp_path: Path, wrong: str
 ) -> None:
-    async with world(tmp_path, nats.url) as w, data_plane(w.bus):
+    async with world(tmp_path, nats.url) as w, data_plane(w.bus) as plane:
         w.start_controller()
         await w.broker()
         trigger = await w.trigger("t", {"uri": "http://a.test/"})
@@ -69,5 +69,8 @@ async def test_a_mistake_is_a_condition_that_says_what_was_expected(
         said = condition_of(value, "SubscriptionReady")["message"]
         expected = "expected new, all, or a time such as 2026-05-04T10:00:00Z, found "
         assert said.startswith(f"metadata.annotations[{START}]: {expected}")
+        (definition,) = plane.triggers.values()
+        assert (definition.matching, definition.start) == (True, None)  # its events go on
         await annotate(w, trigger, "2026-05-04T10:00:00Z")
         await w.until(trigger, "Ready", "True")
+        assert [definition.start for definition in plane.triggers.values()] == ["2026-05-04T10:00:00Z"]

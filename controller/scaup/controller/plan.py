@@ -232,7 +232,9 @@ def plan_trigger(
     delivery = effective_delivery(checked, broker)
     subscriber = plan_subscriber(checked.subscriber, book)
     dead_letter = plan_dead_letter(delivery.dead_letter, book)
-    is_sound = checked.problem is None and not checked.subscriber.problem and delivery.is_sound
+    # A mistake in an annotation is said, and stops no events: what is not matched now would be missed for ever.
+    is_told_only = checked.problem is None or checked.problem.reason == "AnnotationInvalid"
+    is_sound = is_told_only and not checked.subscriber.problem and delivery.is_sound
     definition = None
     if broker is not None and not checked.broken:
         definition = TriggerDefinition(
