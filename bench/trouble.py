@@ -18,6 +18,7 @@ if not __package__:  # started as a file: `bench` is found from the folder above
 from bench.fanout import FanOut
 from bench.findings import Found, show_found
 from bench.ground import Scenario, Terms, stand
+from bench.history import History
 from bench.loop import run_fast
 from bench.machine import Machine
 from bench.noisy import Noisy
@@ -30,7 +31,7 @@ from rich.console import Console
 
 from scaup.core.model.errors import ScaupError
 
-SCENARIOS: dict[str, Callable[[], Scenario]] = {"N": Noisy, "O": Outage, "P": Poison, "F": FanOut}
+SCENARIOS: dict[str, Callable[[], Scenario]] = {"N": Noisy, "O": Outage, "P": Poison, "F": FanOut, "R": History}
 
 
 @dataclass(frozen=True, slots=True)

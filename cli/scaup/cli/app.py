@@ -15,6 +15,7 @@ import typer
 from scaup.cli.access import DATA, ApiAccess, find_api, find_nats
 from scaup.cli.filters.commands import filter_app
 from scaup.cli.options import Context, Files, Kubeconfig, Name, Namespace, NatsUrl, Output, OutputOption, Word
+from scaup.cli.replaycommand import replay
 
 app = typer.Typer(
     name="scaup",
@@ -28,6 +29,7 @@ app.add_typer(deadletters_app, name="deadletters")
 app.add_typer(filter_app, name="filter")
 trigger_app = typer.Typer(help="Triggers in operation.", no_args_is_help=True)
 app.add_typer(trigger_app, name="trigger")
+app.command()(replay)
 
 
 @app.command()

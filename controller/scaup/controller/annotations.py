@@ -1,9 +1,10 @@
-"""Checks the annotations by which a Broker's storage is set, and notes those that mean nothing. Pure."""
+"""Checks our annotations: a Broker's storage and a Trigger's start; notes those that mean nothing. Pure."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -64,6 +65,20 @@ def check_names(kind: str, annotations: dict[str, Any]) -> Condition | None:
     """
     sentences = known.strange(kind, annotations)
     return note("AnnotationsKnown", "UnknownAnnotation", "; ".join(sentences)) if sentences else None
+
+
+def check_start(annotations: dict[str, Any]) -> str | None:
+    """The history that a Trigger asks for: ``all``, that since a time, or None; DefinitionError where it is no such."""
+    text = annotations.get(known.START.name)
+    if text in {None, "new", "all"}:
+        return "all" if text == "all" else None
+    try:
+        at = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise mistake(known.START, text)
+    return str(text)
 
 
 def parse_quantity(text: str) -> int:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import structlog
 
 from scaup.controller.farewell import Farewell
+from scaup.controller.histories import Histories
 from scaup.controller.kube import Api
 from scaup.controller.metrics import DEFINITIONS, RECONCILE
 from scaup.controller.observe import Observed
@@ -57,6 +58,7 @@ class Controller:
         self._provisioner = Provisioner(bus)
         self._farewell = Farewell(bus, keep_dead_letters_s)
         self._roster = Roster()
+        self._histories = Histories()
         self._statuses = StatusWriter(api)
         self._fleet = Fleet()
         self._seen_at: dict[str, float] = {}
@@ -86,6 +88,7 @@ class Controller:
             self._observed = Observed(self._api, tasks, self._wake.set)
             tasks.create_task(self._snapshot.follow(), name="snapshot")
             tasks.create_task(self._roster.follow(self._bus, self._look_at_fleet), name="replicas")
+            tasks.create_task(self._histories.follow(self._bus, self._look_at_fleet), name="histories")
             tasks.create_task(self._statuses.run(), name="statuses")
             tasks.create_task(self._tick(), name="tick")
             tasks.create_task(self._see_off(self._observed), name="farewell")
@@ -201,7 +204,7 @@ class Controller:
                 )
             )
         failing = {uid: why for replica in self._roster.live("filter") for uid, why in replica.failing.items()}
-        return Fleet(tuple(roles), tuple(sorted(failing.items())))
+        return Fleet(tuple(roles), tuple(sorted(failing.items())), self._histories.said())
 
     def _look_at_fleet(self) -> None:
         """Wake up if the replicas say anything new; that they are still alive is nothing new."""

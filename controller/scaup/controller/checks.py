@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from scaup.controller.annotations import check_names, check_storage
+from scaup.controller.annotations import check_names, check_start, check_storage
 from scaup.controller.api import (
     BROKER_KIND,
     BrokerSpec,
@@ -80,7 +80,7 @@ class CheckedTrigger:
     """A Trigger. ``delivery`` is None where it has none of its own.
 
     What runs stays as it is where it is ``broken`` (it could not even be read), or where ``holding`` is None: it is not
-    understood how much it may get.
+    understood what history it is to get, or how much now.
     """
 
     identity: Identity
@@ -94,6 +94,7 @@ class CheckedTrigger:
     dependency_problem: str = ""
     holding: Holding | None = NOT_HELD
     broken: bool = False
+    start: str | None = None
     note: Condition | None = None
 
 
@@ -139,8 +140,9 @@ def check_trigger(value: dict[str, Any]) -> CheckedTrigger:
     delivery = _delivery(parts.get("delivery"), "spec.delivery", who.namespace)
     if delivery and delivery.problem:
         problems.append(("DeliveryInvalid", delivery.problem))
-    holding = None
+    holding = start = None
     try:
+        start = check_start(annotations_of(value))
         holding = check_holding(annotations_of(value))
     except DefinitionError as wrong:
         problems.append(("AnnotationInvalid", str(wrong)))
@@ -158,6 +160,7 @@ def check_trigger(value: dict[str, Any]) -> CheckedTrigger:
         dependency_problem=dependency_problem,
         holding=holding,
         note=check_names("Trigger", annotations_of(value)),
+        start=start,
     )
 
 

@@ -17,7 +17,14 @@ from scaup.core.bus.connection import Bus
 from scaup.core.bus.kv import Bucket
 from scaup.core.model.definitions import BrokerDefinition
 from scaup.core.model.errors import BusRequestError
-from scaup.core.model.names import DEFINITIONS_BUCKET, OBJECTS_BUCKET, REPLICAS_BUCKET, BrokerUid
+from scaup.core.model.names import (
+    DEFINITIONS_BUCKET,
+    OBJECTS_BUCKET,
+    REPLAYS_BUCKET,
+    REPLICAS_BUCKET,
+    STARTS_BUCKET,
+    BrokerUid,
+)
 
 log = structlog.get_logger()
 
@@ -92,7 +99,7 @@ class Provisioner:
         if most <= self._kept_on:
             return
         self._kept_on = most
-        for name in (DEFINITIONS_BUCKET, REPLICAS_BUCKET, OBJECTS_BUCKET):
+        for name in (DEFINITIONS_BUCKET, REPLICAS_BUCKET, OBJECTS_BUCKET, REPLAYS_BUCKET, STARTS_BUCKET):
             try:
                 await Bucket(self._bus, name).keep_on(most)
             except BusRequestError as error:

@@ -48,6 +48,8 @@ class Fleet:
     roles: tuple[Role, ...] = tuple(Role(name) for name in ROLES)
     failing: tuple[tuple[str, str], ...] = ()
     """Triggers (uids) whose filter cannot be evaluated for some events, and why."""
+    histories: tuple[tuple[str, str], ...] = ()
+    """Triggers (uids) that start with history, and how far that is."""
 
     def role(self, name: str) -> Role:
         """The role of that name."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from scaup.controller.conditions import Condition, by_type, differ, false, ready, true, written
 from scaup.controller.plan import BrokerPlan, SinkPlan, TriggerPlan
+from scaup.core.model.annotations import START
 
 _OIDC: Final = ("OIDCIdentityCreated", "OIDCDisabled")
 
@@ -72,8 +73,8 @@ def broker_report(plan: BrokerPlan, channel: Condition, live: tuple[Condition, C
     return _report(plan.identity.generation, fields, conditions)
 
 
-def trigger_report(plan: TriggerPlan, subscription: Condition, broker: Report | None) -> Report:
-    """A Trigger's status; ``broker`` is the report of its Broker."""
+def trigger_report(plan: TriggerPlan, subscription: Condition, broker: Report | None, history: str = "") -> Report:
+    """A Trigger's status; ``broker`` is the report of its Broker, ``history`` how far the history is it starts with."""
     conditions = (
         _broker_ready(plan, broker),
         plan.subscriber.condition,
@@ -85,6 +86,8 @@ def trigger_report(plan: TriggerPlan, subscription: Condition, broker: Report | 
     )
     fields = _sink_fields("subscriber", plan.subscriber) | _sink_fields("deadLetterSink", plan.dead_letter)
     fields["subscriberUri"] = fields["subscriberUri"] or ""  # CP-12: empty, not absent
+    if plan.definition is not None and plan.definition.start is not None:
+        fields["annotations"] = {START.name: history or "the history is not begun yet"}
     return _report(plan.identity.generation, fields, conditions)
 
 

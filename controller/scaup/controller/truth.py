@@ -72,7 +72,7 @@ class Truth:
 
     def _triggers(self, plan: Plan, stored: Stored, fleet: Fleet, statuses: Callable[[str], Any]) -> None:
         delivering = Judge.of("SubscriptionReady", fleet, ("filter", "dispatcher"))
-        failing = dict(fleet.failing)
+        failing, histories = dict(fleet.failing), dict(fleet.histories)
         for trigger in plan.triggers.values():
             uid = trigger.identity.uid
             token: Token = (stored.created, tuple(map(stored.revision, (trigger.key, *trigger.address_keys))))
@@ -84,7 +84,8 @@ class Truth:
                     text = f"for some events the filter cannot be evaluated, and they do not match: {why}"
                     subscription = true("SubscriptionReady", "FilterErrors", text)
             owner = self._now_made.get(trigger.broker_uid or "")
-            self._make(uid, (trigger, subscription, owner[1] if owner else None), trigger_report)
+            inputs = (trigger, subscription, owner[1] if owner else None, histories.get(uid, ""))
+            self._make(uid, inputs, trigger_report)
 
     def url(self, broker: BrokerPlan) -> str:
         """Where producers send to a Broker."""
@@ -140,7 +141,8 @@ def _subscription(trigger: TriggerPlan, stored: Stored, judge: Judge, token: Tok
 
 
 def _same(old: tuple[Any, ...], new: tuple[Any, ...]) -> bool:
-    return old[0] is new[0] and old[1] == new[1] and (old[2] is new[2] or _conditions(old[2], new[2]))
+    is_same = old[0] is new[0] and old[1] == new[1] and old[3:] == new[3:]
+    return is_same and (old[2] is new[2] or _conditions(old[2], new[2]))
 
 
 def _conditions(old: Any, new: Any) -> bool:

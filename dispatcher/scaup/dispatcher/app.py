@@ -30,6 +30,7 @@ from scaup.dispatcher.parking import Parking
 from scaup.dispatcher.queues import LaneQueue
 from scaup.dispatcher.settings import DispatcherSettings
 from scaup.dispatcher.settle import Settler
+from scaup.dispatcher.starts import Starts
 from scaup.dispatcher.target import Target, Tools, target_of
 from scaup.dispatcher.trials import Trials
 from scaup.dispatcher.worker import BrokerWorker
@@ -73,6 +74,7 @@ class Dispatcher:
         self._queues: dict[Lane, tuple[LaneQueue, asyncio.Task[None]]] = {}
         self._roster = Roster()
         self._me = names.replica_key("dispatcher", plane.replica)
+        self._starts = Starts(plane, self._roster, self._owns, settings.queue_quota)
         self._round = asyncio.Event()
         self._unknown_since: dict[TriggerUid, float] = {}
         self._rounds_made: Counter[BrokerUid] = Counter()
@@ -194,6 +196,7 @@ class Dispatcher:
                 except BusError as error:
                     log.debug("dispatcher.round_failed", broker=broker.name, error=str(error))
             await self._release_lanes()
+            self._starts.look(self.start)
             await every(_ROUND_S, self._round)
 
     async def _round_of(self, broker: BrokerDefinition) -> None:

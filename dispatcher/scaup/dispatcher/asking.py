@@ -10,6 +10,8 @@ from typing import Final
 
 import structlog
 
+from scaup.core.bus.asking import TIMEOUT_S as _TIMEOUT_S
+from scaup.core.bus.asking import ask
 from scaup.core.bus.connection import Bus
 from scaup.core.model import names
 from scaup.core.model.errors import BusUnavailableError
@@ -19,7 +21,6 @@ from scaup.core.runtime.definitions import Definitions
 
 log = structlog.get_logger()
 
-_TIMEOUT_S: Final = 2.0
 _PAUSE_S: Final = 0.1
 _BEHIND_S: Final = 1.0
 _RESTART_S: Final = 5.0
@@ -40,25 +41,16 @@ async def who_wants(
     ``until`` is in loop time.
     """
     loop = asyncio.get_running_loop()
-    subject = names.match_subject(broker)
     why = ""
     while loop.time() < until:
         question = Question(events, definitions.revision, definitions.created, data)
         try:
-            msg = await bus.request(subject, question.to_bytes(), timeout=_TIMEOUT_S)
-            answer = MatchAnswer.from_bytes(msg.data)
-            if answer.wants_data and data is None:
+            answer = await ask(bus, broker, question)
+            if (answer.wants_data and data is None) or await _caught_up(definitions, answer):
                 return answer
-            if answer.retry or len(answer.events) != len(events):
-                why = answer.retry or "the answer is not about what was asked"
-            elif await _caught_up(definitions, answer):
-                return answer
-            else:
-                why = "this dispatcher is behind the filter's revision"
+            why = "this dispatcher is behind the filter's revision"
         except BusUnavailableError as error:
             why = str(error)
-        except (ValueError, KeyError, TypeError) as error:
-            why = f"the answer cannot be read: {error!r}"
         await asyncio.sleep(_PAUSE_S)
     log.warning("asking.no_answer", broker=broker, why=why)
     return None

@@ -66,6 +66,13 @@ DEDUPE_WINDOW: Final = Annotation(
     "again; settled events stay in the event log at least as long",
 )
 
+START: Final = Annotation(
+    "scaup.dev/start",
+    TRIGGER,
+    "new",
+    "new, all, or a time such as 2026-05-04T10:00:00Z",
+    "the history that it gets, once: `all` that is kept, or what was accepted since a time (RFC 3339)",
+)
 PAUSED: Final = Annotation(
     "scaup.dev/paused",
     TRIGGER,
@@ -93,6 +100,7 @@ KNOWN: Final[tuple[Annotation, ...]] = (
     HISTORY_MAX_AGE,
     REPLICAS,
     DEDUPE_WINDOW,
+    START,
     PAUSED,
     MAX_IN_FLIGHT,
     RATE,

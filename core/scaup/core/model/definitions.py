@@ -86,6 +86,7 @@ class TriggerDefinition:
 
     ``filters`` are the checked filter objects, all of which have to match (none: every event matches). Where they did
     not pass the check, ``matching`` is False: no event is matched, what was matched before is still delivered.
+    ``start`` is the history it gets, once: ``all`` of it, or that since a time (RFC 3339); None for none.
 
     While it is ``paused`` nothing is sent to the subscriber: what it would get waits in its queue. ``resumed_at`` (RFC
     3339, empty: never) is when the last pause ended. ``max_in_flight`` attempts at a time and ``rate`` attempts a
@@ -101,6 +102,7 @@ class TriggerDefinition:
     filters: tuple[dict[str, Any], ...] = ()
     matching: bool = True
     delivery: Delivery = Delivery()
+    start: str | None = None
     paused: bool = False
     resumed_at: str = ""
     max_in_flight: int | None = None

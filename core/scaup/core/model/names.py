@@ -19,6 +19,8 @@ TriggerUid = NewType("TriggerUid", str)
 DEFINITIONS_BUCKET: Final = "definitions"
 OBJECTS_BUCKET: Final = "objects"
 REPLICAS_BUCKET: Final = "replicas"
+REPLAYS_BUCKET: Final = "replays"
+STARTS_BUCKET: Final = "starts"
 DISPATCH_CONSUMER: Final = "dispatch"
 COMPLETE_KEY: Final = "complete"
 
@@ -252,6 +254,16 @@ def parse_object_key(key: str) -> tuple[str, str, str, str] | None:
         return None
     group, plural, namespace, name = parts
     return ("" if group == "-" else group, plural, "" if namespace == "-" else namespace, name)
+
+
+def replay_key(replay: str) -> str:
+    """Key of a replay of history in the replays bucket, by its id (letters and digits)."""
+    return f"replay.{checked_uid(replay)}"
+
+
+def start_key(trigger: TriggerUid) -> str:
+    """Key in the starts bucket of the history that a Trigger started with."""
+    return f"start.{checked_uid(trigger)}"
 
 
 def replica_key(role: str, replica: str) -> str:
