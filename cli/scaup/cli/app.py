@@ -12,9 +12,10 @@ from typing import Annotated
 
 import typer
 
-from scaup.cli.access import DATA, find_api, find_nats
+from scaup.cli.access import DATA, find_api
+from scaup.cli.deadlettercommands import deadletters_app
 from scaup.cli.filters.commands import filter_app
-from scaup.cli.options import Context, Files, Kubeconfig, Name, Namespace, NatsUrl, Output, OutputOption, Word
+from scaup.cli.options import Context, Files, Kubeconfig, Name, Namespace, Output, OutputOption, Word
 
 app = typer.Typer(
     name="scaup",
@@ -23,7 +24,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-deadletters_app = typer.Typer(help="Events that were given up and kept.", no_args_is_help=True)
 app.add_typer(deadletters_app, name="deadletters")
 app.add_typer(filter_app, name="filter")
 
@@ -142,25 +142,6 @@ def sink(
     from scaup.cli.sink import Behaviour
 
     sinkcommand.run(port, Behaviour(status, delay, hang, fail_first, reply))
-
-
-@deadletters_app.command("list")
-def deadletters_list(  # noqa: PLR0913, PLR0917 - one parameter an option
-    namespace: Namespace = "default",
-    broker: Annotated[str | None, typer.Option(help="Only this Broker's.")] = None,
-    trigger: Annotated[str | None, typer.Option(help="Only this Trigger's.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many of each Broker, the newest.", min=1)] = 1000,
-    output: OutputOption = Output.table,
-    nats_url: NatsUrl = None,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-) -> None:
-    """List the dead letters that are kept."""
-    from scaup.cli import deadletters
-
-    access = find_api(kubeconfig, context)
-    wanted = deadletters.Wanted(namespace, broker, trigger, limit)
-    _print(deadletters.run(access, find_nats(nats_url, access.data), wanted, output))
 
 
 @app.command()
