@@ -31,7 +31,7 @@ async def replay(here: World, wanted: Wanted | None = None, how: How = WAITING, 
     """As the command does it, once it knows the Brokers and Triggers that are there."""
     uid = here.broker.uid
     scope = Scope(uid, "one", await deadletters.last_sequence(here.bus, uid), {name: name for name in here.triggers})
-    work = Replaying(here.bus, wanted or Wanted("default", limit=None), how, stop or Stop())
+    work = Replaying(here.bus, wanted or Wanted("default", limit=None), how, Stop() if stop is None else stop)
     await work.run([scope])
     return work.done
 
@@ -47,19 +47,19 @@ async def keep(here: World, count: int, trigger: str = "t") -> None:
 async def test_delivered_and_died_again_are_told_apart_and_only_the_trigger_that_failed_is_asked(
     nats: NatsServer,
 ) -> None:
-    async with working(nats.url, SETTINGS) as here, sink(answer(400), answer(400), OK, answer(422)) as there:
-        async with sink() as other:
-            await here.trigger("t", there.url)
-            await here.trigger("other", other.url)
-            await here.send()
-            await here.dead_letters(1)
-            await here.send()
-            await here.dead_letters(2)
-            done = await replay(here)
-            assert done.ends is not None
-            assert (done.ends["delivered"], done.ends["diedAgain"], done.ends["stayed"]) == (1, 1, 0)
-            assert [letter.facts.status for letter in await here.dead_letters()] == [422]
-            assert len(other.requests) == 2
+    answers = (answer(400), answer(400), OK, answer(422))
+    async with working(nats.url, SETTINGS) as here, sink(*answers) as there, sink() as other:
+        await here.trigger("t", there.url)
+        await here.trigger("other", other.url)
+        await here.send()
+        await here.dead_letters(1)
+        await here.send()
+        await here.dead_letters(2)
+        done = await replay(here)
+        assert done.ends is not None
+        assert (done.ends["delivered"], done.ends["diedAgain"], done.ends["stayed"]) == (1, 1, 0)
+        assert [letter.facts.status for letter in await here.dead_letters()] == [422]
+        assert len(other.requests) == 2
 
 
 async def test_what_failed_at_the_dead_letter_sink_goes_to_the_subscriber_as_it_was_accepted(nats: NatsServer) -> None:
@@ -142,7 +142,7 @@ async def test_a_dry_run_and_a_limit_and_names_do_what_they_say(nats: NatsServer
 
 
 async def test_the_dispatcher_that_works_the_replays_is_replaced_and_nothing_is_lost(nats: NatsServer) -> None:
-    async with working(nats.url, SETTINGS) as here, sink(delay=0.02) as there:
+    async with working(nats.url, SETTINGS) as here, sink(*[answer(delay_s=0.02)] * 40) as there:
         await here.trigger("t", there.url)
         await keep(here, 60)
         running = asyncio.create_task(replay(here))

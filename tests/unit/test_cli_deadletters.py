@@ -53,7 +53,7 @@ def test_a_time_is_rfc_3339_or_how_long_ago(text: str, ago: timedelta) -> None:
     "text", ["", "2", "h", "2 h", "yesterday", "2026-01-02", "2026-01-02T11:00:00", "-2h", "9" * 30 + "d"]
 )
 def test_anything_else_is_no_time_and_the_option_is_named(text: str) -> None:
-    with pytest.raises(UsageError, match="--until .* is no time"):
+    with pytest.raises(UsageError, match=r"--until .* is no time"):
         moment(text, NOW, "--until")
 
 
