@@ -118,7 +118,7 @@ async def test_command_and_dispatcher_are_killed_in_the_middle_and_nothing_is_lo
         process = person.starts("deadletters", "replay", "--all", "--rate", "20")
         await eventually(lambda: len(there.requests) >= 10, "some are delivered", within_s=20)
         process.kill()
-        process.wait()
+        process.communicate()
         assert len(await person.letters()) > 0
         os.kill(person.up.children()["dispatcher"], signal.SIGKILL)
         said = await person.types("deadletters", "replay", "--all", "--wait")
