@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scaup.core.bus import topology
 from scaup.core.bus.connection import BusAccess, connect
-from scaup.core.bus.deadletters import read
+from scaup.core.bus.deadletters import Part, last_sequence, page, pages, read, remove
 from scaup.core.codec import kept, stored
 from scaup.core.model.definitions import BrokerDefinition
 from scaup.core.model.event import Event
@@ -33,3 +33,35 @@ async def test_the_newest_are_read_oldest_first_with_event_and_fate(nats: NatsSe
         assert (found[0].facts, found[0].trigger, found[0].trigger_name) == (facts, "u", "default/t")
         assert found[2].facts == kept.Facts(0)
         assert len(await read(bus, BROKER)) == 99
+
+
+async def test_pages_hold_each_dead_letter_of_a_part_once_and_none_that_came_later(nats: NatsServer) -> None:
+    async with connect(BusAccess(nats.url), "test") as bus:
+        assert await last_sequence(bus, BROKER) == 0
+        assert await page(bus, Part(BROKER, 1, 10), 5) == []
+        await topology.ensure_broker(bus, BrokerDefinition(BROKER, "default", "b"))
+        assert await page(bus, Part(BROKER, 1, 10), 5) == []
+        large = stored.to_headers(EVENT) | kept.to_headers(kept.Facts(1))
+        for number in range(20):
+            trigger = TriggerUid("u" if number % 2 else "v")
+            await bus.acked.store(dead_subject(BROKER, trigger), b"x" * 700_000, large)
+        through = await last_sequence(bus, BROKER)
+        await bus.acked.store(dead_subject(BROKER, TriggerUid("u")), b"later", large)
+        found = [[a.sequence for a in some] async for some in pages(bus, Part(BROKER, 1, through, TriggerUid("u")), 8)]
+        assert [number for some in found for number in some] == list(range(2, 21, 2))
+        assert len(found[0]) < 8  # a page of large events is shorter
+        both = [letter async for some in pages(bus, Part(BROKER, 3, through)) for letter in some]
+        assert [letter.sequence for letter in both] == list(range(3, 21))
+        assert both[0].event.id == "Zoë 1"
+
+
+async def test_only_what_is_named_is_removed_and_counted_once(nats: NatsServer) -> None:
+    async with connect(BusAccess(nats.url), "test") as bus:
+        assert await remove(bus, BROKER, [1]) == 0
+        await topology.ensure_broker(bus, BrokerDefinition(BROKER, "default", "b"))
+        headers = stored.to_headers(EVENT) | kept.to_headers(kept.Facts(1))
+        for _ in range(5):
+            await bus.acked.store(dead_subject(BROKER, TriggerUid("u")), b"", headers)
+        assert await remove(bus, BROKER, [2, 4, 9]) == 2
+        assert await remove(bus, BROKER, [2, 4]) == 0
+        assert [letter.sequence for letter in await read(bus, BROKER)] == [1, 3, 5]

@@ -12,10 +12,12 @@ from typing import Annotated
 
 import typer
 
-from scaup.cli.access import DATA, ApiAccess, find_api, find_nats
+from scaup.cli.access import DATA, find_api, find_nats
+from scaup.cli.deadlettercommands import deadletters_app
 from scaup.cli.filters.commands import filter_app
 from scaup.cli.options import Context, Files, Kubeconfig, Name, Namespace, NatsUrl, Output, OutputOption, Word
 from scaup.cli.replaycommand import replay
+from scaup.cli.triggercommands import trigger_app
 
 app = typer.Typer(
     name="scaup",
@@ -24,10 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-deadletters_app = typer.Typer(help="Events that were given up and kept.", no_args_is_help=True)
 app.add_typer(deadletters_app, name="deadletters")
 app.add_typer(filter_app, name="filter")
-trigger_app = typer.Typer(help="Triggers in operation.", no_args_is_help=True)
 app.add_typer(trigger_app, name="trigger")
 app.command()(replay)
 
@@ -151,63 +151,6 @@ def sink(
     from scaup.cli.sink import Behaviour
 
     sinkcommand.run(port, Behaviour(status, delay, hang, fail_first, reply))
-
-
-@deadletters_app.command("list")
-def deadletters_list(  # noqa: PLR0913, PLR0917 - one parameter an option
-    namespace: Namespace = "default",
-    broker: Annotated[str | None, typer.Option(help="Only this Broker's.")] = None,
-    trigger: Annotated[str | None, typer.Option(help="Only this Trigger's.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many of each Broker, the newest.", min=1)] = 1000,
-    output: OutputOption = Output.table,
-    nats_url: NatsUrl = None,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-) -> None:
-    """List the dead letters that are kept."""
-    from scaup.cli import deadletters
-
-    access = find_api(kubeconfig, context)
-    wanted = deadletters.Wanted(namespace, broker, trigger, limit)
-    _print(deadletters.run(access, find_nats(nats_url, access.data), wanted, output))
-
-
-@trigger_app.command("pause")
-def trigger_pause(
-    name: Annotated[str, typer.Argument(metavar="TRIGGER", help="Name of the Trigger.")],
-    namespace: Namespace = "default",
-    output: OutputOption = Output.table,
-    nats_url: NatsUrl = None,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-) -> None:
-    """Send nothing to a Trigger's subscriber for now; its events wait in its queue."""
-    _hold(name, namespace, output, find_api(kubeconfig, context), nats_url, paused=True)
-
-
-@trigger_app.command("resume")
-def trigger_resume(
-    name: Annotated[str, typer.Argument(metavar="TRIGGER", help="Name of the Trigger.")],
-    namespace: Namespace = "default",
-    output: OutputOption = Output.table,
-    nats_url: NatsUrl = None,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-) -> None:
-    """End a Trigger's pause: what waited is delivered."""
-    _hold(name, namespace, output, find_api(kubeconfig, context), nats_url, paused=False)
-
-
-def _hold(name: str, namespace: str, output: Output, access: ApiAccess, nats_url: str | None, *, paused: bool) -> None:
-    from scaup.cli import showing, triggers
-
-    nats = find_nats(nats_url, access.data)
-    held = asyncio.run(triggers.hold(access, nats, namespace, name, paused=paused))
-    if output == Output.table:
-        _print(triggers.sentence(held))
-    else:
-        whole = triggers.as_object(held)
-        _print(showing.as_json(whole) if output == Output.json else showing.as_yaml(whole))
 
 
 @app.command()

@@ -1,34 +1,28 @@
-"""``scaup deadletters list``: what was given up, of which Trigger, and why."""
+"""``scaup deadletters list`` and ``show``: what was given up, of which Trigger, and why."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import textwrap
+from collections import deque
+from datetime import datetime
 from typing import Any
 
 import orjson
 
+from scaup.cli import deadletterselect as selecting
 from scaup.cli import showing
 from scaup.cli.access import ApiAccess, NatsAccess
 from scaup.cli.bus import open_bus
-from scaup.cli.kinds import BROKER, TRIGGER
-from scaup.cli.kube import open_api
+from scaup.cli.deadletterplans import why_not
+from scaup.cli.deadletterselect import Scope, Wanted, name_of, parse_name
 from scaup.cli.lines import clean
 from scaup.cli.problems import FailedError
-from scaup.core.bus.deadletters import DeadLetter, keepings, read
+from scaup.core.bus import deadletters
+from scaup.core.bus.deadletters import DeadLetter
 from scaup.core.codec import jsonformat
-from scaup.core.model.names import BrokerUid
 
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which dead letters: of ``broker`` (None: of all in the namespace), of ``trigger`` (None: of all)."""
-
-    namespace: str
-    broker: str | None = None
-    trigger: str | None = None
-    limit: int = 1000
+__all__ = ["Wanted", "as_object", "find", "run", "show", "table"]
 
 
 def run(access: ApiAccess, nats: NatsAccess, wanted: Wanted, output: str) -> str:
@@ -41,50 +35,28 @@ def run(access: ApiAccess, nats: NatsAccess, wanted: Wanted, output: str) -> str
 
 
 async def find(access: ApiAccess, nats: NatsAccess, wanted: Wanted) -> list[tuple[str, str, DeadLetter]]:
-    """(broker name, trigger name, dead letter), oldest first for each Broker."""
-    async with open_api(access) as api:
-        brokers = (await api.get(BROKER.path(wanted.namespace))).get("items") or []
-        triggers = (await api.get(TRIGGER.path(wanted.namespace))).get("items") or []
-    triggers_by_uid = {item["metadata"]["uid"]: item["metadata"]["name"] for item in triggers}
-    present = {item["metadata"]["uid"]: item["metadata"]["name"] for item in brokers}
+    """(broker name, trigger name, dead letter): the newest of each Broker, oldest first."""
     listed: list[tuple[str, str, DeadLetter]] = []
     async with open_bus(nats) as bus:
-        deleted = {
-            keeping.broker: f"{keeping.name} (deleted)"
-            for keeping in await keepings(bus)
-            if keeping.namespace == wanted.namespace and keeping.broker not in present
-        }
-        every = {uid: name for uid, name in {**deleted, **present}.items() if _is_named(name, wanted.broker)}
-        if wanted.broker is not None and not every:
-            msg = f"there is no Broker {wanted.namespace}/{wanted.broker}"
-            raise FailedError(msg, hint="`scaup get brokers -A` lists those there are")
-        for uid, name in every.items():
-            for letter in await read(bus, BrokerUid(uid), wanted.limit):
-                trigger = _trigger_of(letter, triggers_by_uid)
-                if _is_named(trigger, wanted.trigger):
-                    listed.append((name, trigger, letter))
+        every = await selecting.scopes(access, bus, wanted)
+        selecting.check_names(wanted.names, every)
+        for scope in every:
+            newest: deque[DeadLetter] = deque(maxlen=wanted.limit)
+            async for some in selecting.select(bus, scope, wanted):
+                newest.extend(some)
+            listed += [(scope.name, scope.trigger_of(letter), letter) for letter in newest]
     return listed
-
-
-def _trigger_of(letter: DeadLetter, present: dict[str, str]) -> str:
-    """The name of its Trigger, and whether that is still there; "-" where it was set aside before anybody was asked."""
-    if letter.trigger is None:
-        return "-"
-    return present.get(letter.trigger) or f"{letter.trigger_name.rpartition('/')[2] or '?'} (deleted)"
-
-
-def _is_named(name: str, wanted: str | None) -> bool:
-    return wanted is None or name.removesuffix(" (deleted)") == wanted
 
 
 def table(listed: list[tuple[str, str, DeadLetter]]) -> str:
     """One line a dead letter."""
-    titles = ["BROKER", "TRIGGER", "AGE", "REASON", "STATUS", "ATTEMPTS", "TYPE", "SOURCE", "ID"]
-    now = datetime.now(UTC)
+    titles = ["NAME", "BROKER", "TRIGGER", "AGE", "REASON", "STATUS", "ATTEMPTS", "TYPE", "SOURCE", "ID"]
+    now = selecting.now()
     return showing.rows(
         titles,
         [
             [
+                name_of(letter),
                 broker,
                 trigger,
                 _age(letter, now),
@@ -107,7 +79,7 @@ def as_object(broker: str, trigger: str, letter: DeadLetter) -> dict[str, Any]:
     return {
         "apiVersion": "scaup.dev/v1",
         "kind": "DeadLetter",
-        "metadata": {"name": f"{letter.broker}-{letter.sequence}"},
+        "metadata": {"name": name_of(letter)},
         "broker": broker,
         "trigger": trigger,
         "reason": letter.facts.reason,
@@ -121,3 +93,63 @@ def as_object(broker: str, trigger: str, letter: DeadLetter) -> dict[str, Any]:
         "storedAt": letter.stored_at,
         "event": orjson.loads(jsonformat.encode(letter.event)),
     }
+
+
+def show(access: ApiAccess, nats: NatsAccess, wanted: Wanted, output: str) -> str:
+    """Everything known of the one that ``wanted`` names."""
+    parse_name(wanted.names[0])
+    scope, letter = asyncio.run(_one(access, nats, wanted))
+    shown = as_object(scope.name, scope.trigger_of(letter), letter)
+    if output == "json":
+        return showing.as_json(shown)
+    return showing.as_yaml(shown) if output == "yaml" else description(scope, letter, shown, wanted.namespace)
+
+
+async def _one(access: ApiAccess, nats: NatsAccess, wanted: Wanted) -> tuple[Scope, DeadLetter]:
+    name = wanted.names[0]
+    uid, sequence = parse_name(name)
+    async with open_bus(nats) as bus:
+        every = await selecting.scopes(access, bus, wanted)
+        selecting.check_names(wanted.names, every)
+        letter = await deadletters.one(bus, uid, sequence)
+    if letter is None:
+        msg = f"there is no dead letter {name} (any more)"
+        raise FailedError(msg, hint="it was replayed or purged meanwhile, or never was; `scaup deadletters list`")
+    return next(scope for scope in every if scope.uid == uid), letter
+
+
+def description(scope: Scope, letter: DeadLetter, shown: dict[str, Any], namespace: str) -> str:
+    """All there is to say about one, and what to do next."""
+    titles = {
+        "broker": "Broker",
+        "trigger": "Trigger",
+        "reason": "Reason",
+        "status": "Status",
+        "attempts": "Attempts",
+        "destination": "Destination",
+        "accepted": "Accepted",
+        "firstFailure": "First failure",
+        "lastFailure": "Last failure",
+        "storedAt": "Kept since",
+    }
+    lines = [f"{'Name:':15} {name_of(letter)}"]
+    lines += [
+        f"{title + ':':15} {clean(str(shown[key]), 1024)}"
+        for key, title in titles.items()
+        if shown[key] not in {"", None}
+    ]
+    if shown["answer"]:
+        lines += ["Answer:", *_shown_text(shown["answer"])]
+    lines += ["Event:", *_shown_text(showing.as_json(shown["event"]))]
+    where = "" if namespace == "default" else f" -n {namespace}"
+    if (reason := why_not(letter, scope)) is None:
+        lines += ["Next:", f"  scaup deadletters replay {name_of(letter)}{where}   # once its sink is well"]
+    else:
+        lines += [f"Next:   it cannot be replayed: {reason.text}"]
+    lines += [f"  scaup deadletters purge {name_of(letter)}{where}   # for good"]
+    return "\n".join(lines)
+
+
+def _shown_text(text: str) -> list[str]:
+    """Lines of what came from outside, without anything that would control the terminal."""
+    return [textwrap.indent(clean(line.expandtabs(4), 10_000), "  ") for line in text.splitlines()]

@@ -1,18 +1,19 @@
-"""Reading the dead letters that are kept: the newest entries of a Broker's stream, as events with their fate.
+"""The dead letters that are kept: entries of a Broker's stream, as events with their fate.
 
-Responsible for the form in which they are stored. Must not change or remove any.
+Responsible for the form in which they are stored. Removes only what it is told to, by sequence.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from scaup.core.bus import entries as stream_entries
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.entries import StoredEntry
-from scaup.core.bus.kv import STREAM_NOT_FOUND
+from scaup.core.bus.kv import NO_MESSAGE, STREAM_NOT_FOUND
 from scaup.core.bus.topology import DELETED_AT
 from scaup.core.codec import kept, stored
 from scaup.core.model.errors import BusRequestError
@@ -22,11 +23,16 @@ from scaup.core.model.names import (
     BrokerUid,
     TriggerUid,
     dead_stream,
+    dead_subject,
+    dead_subjects,
     parse_stream,
+    queue_stream,
     trigger_of_dead_subject,
+    waiting_subjects,
 )
 
 _AT_ONCE: Final = 64
+_GONE: Final = frozenset({NO_MESSAGE, STREAM_NOT_FOUND, 10043, 10057})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,8 @@ class DeadLetter:
     stored_at: str
     facts: kept.Facts
     event: Event
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    """As the stream has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,86 @@ def _dead_letter(broker: BrokerUid, entry: StoredEntry) -> DeadLetter:
         stored_at=entry.stored_at,
         facts=_facts(entry.headers),
         event=stored.from_headers(entry.headers, entry.data),
+        headers=entry.headers,
     )
+
+
+async def last_sequence(bus: Bus, broker: BrokerUid) -> int:
+    """Of a Broker's dead letters; 0 where none was ever kept. Later ones have higher numbers."""
+    try:
+        return int((await bus.api(f"STREAM.INFO.{dead_stream(broker)}"))["state"]["last_seq"])
+    except BusRequestError as error:
+        if error.err_code == STREAM_NOT_FOUND:
+            return 0
+        raise
+
+
+async def one(bus: Bus, broker: BrokerUid, sequence: int) -> DeadLetter | None:
+    """The dead letter with this sequence; None where it is not there (any more)."""
+    entry = await stream_entries.get(bus, dead_stream(broker), sequence)
+    return None if entry is None else _dead_letter(broker, entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a Broker's dead letters: from sequence ``start`` through ``through``, of ``trigger`` or of all."""
+
+    broker: BrokerUid
+    start: int
+    through: int
+    trigger: TriggerUid | None = None
+
+
+async def page(bus: Bus, part: Part, count: int) -> list[DeadLetter]:
+    """The first ``count`` dead letters of a part at most, oldest first; none where there are none left in it."""
+    subjects = dead_subjects(part.broker) if part.trigger is None else dead_subject(part.broker, part.trigger)
+    entries = await stream_entries.page(bus, dead_stream(part.broker), subjects, part.start, count)
+    return [_dead_letter(part.broker, entry) for entry in entries if entry.sequence <= part.through]
+
+
+async def pages(bus: Bus, part: Part, count: int = 256) -> AsyncIterator[list[DeadLetter]]:
+    """All of a part, oldest first, page by page; never more than a page in memory."""
+    while found := await page(bus, part, count):
+        yield found
+        part = Part(part.broker, found[-1].sequence + 1, part.through, part.trigger)
+
+
+async def remove(bus: Bus, broker: BrokerUid, sequences: Sequence[int]) -> int:
+    """Remove these and no others; how many were still there."""
+
+    async def gone(sequence: int) -> bool:
+        try:
+            await bus.api(f"STREAM.MSG.DELETE.{dead_stream(broker)}", {"seq": sequence, "no_erase": True})
+        except BusRequestError as error:
+            if error.err_code not in _GONE:
+                raise
+            return False
+        return True
+
+    removed = 0
+    for first in range(0, len(sequences), _AT_ONCE):
+        removed += sum(await asyncio.gather(*map(gone, sequences[first : first + _AT_ONCE])))
+    return removed
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits in the queues of a Trigger: how many entries, and which dead letters are among them as replays."""
+
+    entries: int
+    letters: frozenset[int]
+
+
+async def waiting(bus: Bus, broker: BrokerUid, trigger: TriggerUid) -> Waiting:
+    """Everything that waits for a Trigger, or for its dead letter sink, or is on its way to one."""
+    start, number = 1, 0
+    letters: set[int] = set()
+    subjects = waiting_subjects(broker, trigger)
+    while found := await stream_entries.page(bus, queue_stream(broker), subjects, start, 512):
+        number += len(found)
+        letters |= {int(entry.headers[kept.DEAD_LETTER]) for entry in found if kept.DEAD_LETTER in entry.headers}
+        start = found[-1].sequence + 1
+    return Waiting(number, frozenset(letters))
 
 
 def _facts(headers: dict[str, str]) -> kept.Facts:

@@ -12,13 +12,15 @@ from scaup.core.model import names
 from scaup.core.model.names import Lane
 
 
-async def send_again(bus: Bus, lane: Lane, headers: dict[str, str], data: bytes, facts: Facts) -> None:
+async def send_again(bus: Bus, lane: Lane, headers: dict[str, str], data: bytes, facts: Facts) -> bool:
     """Queue the event in ``headers`` (as a stream has it) and ``data``; ``facts`` say whose replay it is.
 
     The same event of the same replay is queued once within the duplicate window of the queues, however often this is
-    called. Raises BusError, and EventTooLargeError where the event leaves no room for the facts.
+    called: False where it was there before. Raises BusError, and EventTooLargeError where the event leaves no room for
+    the facts.
     """
     whole = {**kept.event_headers(headers), **kept.to_headers(facts)}
     whole["Nats-Msg-Id"] = names.parking_id(lane, facts.key, facts.attempts)
-    await bus.acked.store(names.queue_subject(lane), data, whole)
+    answer = await bus.acked.store(names.queue_subject(lane), data, whole)
     await bus.publish(names.parked_hint(lane))
+    return not answer.duplicate

@@ -110,6 +110,11 @@ def retry_subject_filter(lane: Lane) -> str:
     return f"scaup.retry.{lane.broker}.{lane.trigger}.{lane.kind}.*"
 
 
+def waiting_subjects(broker: BrokerUid, trigger: TriggerUid) -> str:
+    """Everything that waits for one Trigger: in both of its lanes, workable or not yet."""
+    return f"scaup.*.{checked_uid(broker)}.{checked_uid(trigger)}.*.*"
+
+
 def queue_subjects(broker: BrokerUid) -> str:
     """The workable entries of all Triggers of a Broker."""
     return f"scaup.queue.{checked_uid(broker)}.*.*.*"
