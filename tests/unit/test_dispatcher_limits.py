@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from scaup.dispatcher.limits import Breaker, InFlightLimit, Pace
+from scaup.dispatcher.limits import Breaker, InFlightLimit
 
 
 def _opened(now: float = 100.0) -> Breaker:
@@ -146,20 +144,6 @@ def test_a_sink_that_only_refuses_is_lowered_by_three_tenths_each_time() -> None
     for number in range(1, 4):
         limit.hurt(float(number))
     assert limit.current == int(start * 0.7**3)
-
-
-def test_a_pace_spreads_attempts_and_lets_a_tenth_of_a_second_catch_up() -> None:
-    pace = Pace(100.0)
-    first = [pace.take(10.0) for _ in range(20)]
-    assert first[:10] == [0.0] * 10
-    assert first[10:] == pytest.approx([0.01 * number for number in range(1, 11)])
-    assert pace.take(20.0) == 0.0
-
-
-@pytest.mark.parametrize("rate", [0.01, 1.0, 9.0])
-def test_a_slow_pace_never_makes_two_attempts_at_once(rate: float) -> None:
-    pace = Pace(rate)
-    assert [pace.take(5.0) for _ in range(3)] == pytest.approx([0.0, 1 / rate, 2 / rate])
 
 
 def test_a_trigger_may_allow_less_than_its_sink_would_take_and_take_that_back() -> None:

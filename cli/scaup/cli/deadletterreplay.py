@@ -20,7 +20,7 @@ from scaup.cli.bus import open_bus
 from scaup.cli.deadletterplans import WhyNot, as_accepted, replay_facts, why_not
 from scaup.cli.deadletterselect import Scope, Wanted
 from scaup.cli.deadletterwait import Follower
-from scaup.cli.longwork import Pace, Progress, Stop, stoppable
+from scaup.cli.longwork import Progress, Stop, stoppable
 from scaup.cli.problems import FailedError
 from scaup.core.bus import deadletters
 from scaup.core.bus.connection import Bus
@@ -29,6 +29,7 @@ from scaup.core.bus.replays import send_again
 from scaup.core.bus.topology import DUPLICATE_WINDOW_S
 from scaup.core.model.errors import BusError, EventTooLargeError
 from scaup.core.model.names import BrokerUid, Lane, TriggerUid
+from scaup.core.model.pace import Pace
 
 DEFAULT_RATE: Final = 200.0
 MAX_WAITING: Final = 2_000
@@ -90,7 +91,7 @@ class Replaying:
         self._wanted = wanted
         self._stop = stop
         self._how = how
-        self._pace = Pace(how.rate, stop)
+        self._pace = Pace(how.rate)
         self._progress = Progress()
         self._queues: dict[tuple[BrokerUid, TriggerUid], _Queue] = {}
         self._at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -132,7 +133,7 @@ class Replaying:
         """Queue one; whether it waits now."""
         queue = await self._queue(scope.uid, trigger)
         if not self._how.is_dry:
-            await self._pace.step()
+            await self._stop.sleep(self._pace.take(time.monotonic()))
             queue = await self._room(scope.uid, trigger, queue)
         if letter.sequence in queue.seen.letters:
             self.done.waiting_already += 1

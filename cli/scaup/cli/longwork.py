@@ -1,4 +1,4 @@
-"""Work that takes long: its progress on a terminal, its rate, and Ctrl-C that stops it between two steps.
+"""Work that takes long: its progress on a terminal, and Ctrl-C that stops it between two steps.
 
 Knows nothing of what the work is.
 """
@@ -9,13 +9,11 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 _SHOW_EVERY_S: Final = 0.2
-_LATE_S: Final = 0.25
-"""What was missed for longer is not made up for, so that a pause is not followed by a burst."""
 
 
 class Stop:
@@ -43,39 +41,29 @@ class Stop:
 @asynccontextmanager
 async def stoppable() -> AsyncIterator[Stop]:
     """Ctrl-C (and SIGTERM) stop the work in here between two of its steps."""
-    loop = asyncio.get_running_loop()
     stop = Stop()
+    with stopped_by_signals(stop.set):
+        yield stop
+
+
+@contextmanager
+def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop`` at the first SIGINT or SIGTERM; a second one ends the command at once."""
+    loop = asyncio.get_running_loop()
     numbers = (signal.SIGINT, signal.SIGTERM)
 
     def stop_once() -> None:
-        stop.set()
+        stop()
         for number in numbers:
             loop.remove_signal_handler(number)
 
     for number in numbers:
         loop.add_signal_handler(number, stop_once)
     try:
-        yield stop
+        yield
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
-
-
-class Pace:
-    """At most so many steps a second, evenly."""
-
-    def __init__(self, per_second: float, stop: Stop) -> None:
-        self._gap_s = 1 / per_second
-        self._stop = stop
-        self._next = 0.0
-
-    async def step(self) -> None:
-        """Wait for the time of the next step, or until the work is to stop."""
-        now = time.monotonic()
-        self._next = max(self._next, now - _LATE_S)
-        if self._next > now:
-            await self._stop.sleep(self._next - now)
-        self._next += self._gap_s
 
 
 class Progress:

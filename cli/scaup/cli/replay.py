@@ -16,8 +16,9 @@ from scaup.cli.access import ApiAccess, NatsAccess
 from scaup.cli.bus import open_bus
 from scaup.cli.kinds import TRIGGER
 from scaup.cli.kube import open_api
+from scaup.cli.longwork import stopped_by_signals
 from scaup.cli.problems import DONE, FAILED, FailedError, NotReachableError, UsageError
-from scaup.cli.replaywork import Work, clear, stopped_by_signals
+from scaup.cli.replaywork import Work
 from scaup.core.bus import outcomes
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.kv import Bucket
@@ -120,7 +121,7 @@ async def _replay(access: ApiAccess, nats: NatsAccess, asked: Asked) -> tuple[To
             sys.stderr.write(told.note + "\n")
         wanted = told.record.wanted
         replay = Replay(bus, wanted, replace(told.record.progress), rate=asked.rate or 0.0, dry=asked.dry)
-        with stopped_by_signals(replay):
+        with stopped_by_signals(replay.stop):
             if not asked.dry:
                 await records.ensure()
                 told = replace(told, record=await records.write(told.record, names.replay_key(wanted.id)))
@@ -141,7 +142,7 @@ async def _replay(access: ApiAccess, nats: NatsAccess, asked: Asked) -> tuple[To
                 msg = f"replay {wanted.id} stopped after {replay.progress.queued:,} events: {error}"
                 raise kind(msg, hint="" if asked.dry else f"go on with `{told.go_on}`") from error
             finally:
-                clear()
+                work.shown.end()
     return told, is_whole
 
 

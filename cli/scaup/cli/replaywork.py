@@ -1,15 +1,13 @@
-"""Working a replay at a terminal: shows how far it is, keeps that, and stops safely with Ctrl-C."""
+"""Working a replay at a terminal: shows how far it is, and keeps that."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
+from scaup.cli.longwork import Progress
 from scaup.core.bus.outcomes import Waiting
 from scaup.core.bus.replaying import PATIENCE_S, Replay
 from scaup.core.bus.resuming import Record, Records
@@ -29,6 +27,7 @@ class Work:
         self._replay = replay
         self.record = record
         self._records = records
+        self.shown = Progress()
 
     async def queue(self) -> None:
         """Run the replay until it is done or stopped; its record is right then. Raises as ``Replay.run`` does."""
@@ -39,7 +38,7 @@ class Work:
             telling.cancel()
             with suppress(asyncio.CancelledError):
                 await telling
-            clear()
+            self.shown.end()
             with suppress(BusError):  # what is kept is a little older then: so much is done twice at most
                 await self._keep()
 
@@ -56,7 +55,7 @@ class Work:
             except BusError:
                 if loop.time() - heard > PATIENCE_S:
                     raise
-            show(f"replay {self._replay.wanted.id}: waiting until its events are delivered")
+            self.shown.show(f"replay {self._replay.wanted.id}: waiting until its events are delivered")
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await self._replay.stopping.wait()
@@ -71,7 +70,7 @@ class Work:
             progress, wanted = self._replay.progress, self._replay.wanted
             done = (progress.following - wanted.first) / max(wanted.upto - wanted.first + 1, 1)
             rate = (progress.queued - before) / (loop.time() - began)
-            show(f"replay {wanted.id}: {progress.queued:,} events, {done:.0%} of the history, {rate:,.0f}/s")
+            self.shown.show(f"replay {wanted.id}: {progress.queued:,} events, {done:.0%} of the history, {rate:,.0f}/s")
             try:
                 await self._keep()
             except BusError:
@@ -84,37 +83,3 @@ class Work:
         if self._records is not None:
             now = replace(self.record, progress=replace(self._replay.progress), is_done=self._replay.is_done)
             self.record = await self._records.write(now, names.replay_key(now.wanted.id))
-
-
-@contextmanager
-def stopped_by_signals(replay: Replay) -> Iterator[None]:
-    """SIGINT and SIGTERM end the replay after the write under way; a second one ends the command at once."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-
-    def stop() -> None:
-        replay.stop()
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-    for number in numbers:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-
-def show(text: str) -> None:
-    """A line that the next one replaces; nothing where standard error is no terminal."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
-
-
-def clear() -> None:
-    """Take away what ``show`` left."""
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""How much one sink gets: an in-flight limit that adapts, a pace, and a breaker that stops asking a dead one.
+"""How much one sink gets at a time: an in-flight limit that adapts, and a breaker that stops asking a dead one.
 
 Plain arithmetic over times that are handed in.
 """
@@ -11,7 +11,6 @@ _START: Final = 64
 _DECREASE: Final = 0.7
 _DECREASE_EVERY_S: Final = 0.2
 _OPEN_AFTER: Final = 8
-_CATCH_UP_S: Final = 0.1
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
 
@@ -54,23 +53,6 @@ class InFlightLimit:
     def _change(self, limit: float) -> None:
         self._limit = limit
         self.current = min(int(limit), self._allowed)
-
-
-class Pace:
-    """So many attempts a second, evenly; those that were not made in the last tenth of a second may follow at once.
-
-    The generic cell rate algorithm: only the time of the next attempt is kept.
-    """
-
-    def __init__(self, rate: float) -> None:
-        self._each_s = 1.0 / rate
-        self._next_at = 0.0
-
-    def take(self, now: float) -> float:
-        """Take the next attempt's place; seconds to wait for it."""
-        wait_s = max(self._next_at - max(_CATCH_UP_S - self._each_s, 0.0) - now, 0.0)
-        self._next_at = max(self._next_at, now) + self._each_s
-        return wait_s
 
 
 class Breaker:

@@ -21,9 +21,17 @@ from prometheus_client import Counter
 
 from scaup.core.bus.connection import Bus
 from scaup.core.codec.kept import Facts
-from scaup.core.model.definitions import TriggerDefinition, UnresolvedError, resolve
+from scaup.core.model.definitions import (
+    Address,
+    AddressBookEntry,
+    Destination,
+    TriggerDefinition,
+    UnresolvedError,
+    resolve,
+)
 from scaup.core.model.errors import BusError, EventTooLargeError
 from scaup.core.model.names import DEAD_LETTER, Lane, TriggerUid
+from scaup.core.model.pace import Pace
 from scaup.core.runtime.definitions import Definitions
 from scaup.dispatcher import metrics
 from scaup.dispatcher.attempt import Attempts
@@ -44,7 +52,7 @@ from scaup.dispatcher.judge import (
     is_retried,
     judge,
 )
-from scaup.dispatcher.limits import Breaker, InFlightLimit, Pace
+from scaup.dispatcher.limits import Breaker, InFlightLimit
 from scaup.dispatcher.parking import Parking, insist
 from scaup.dispatcher.replies import store_reply
 from scaup.dispatcher.settings import DispatcherSettings
@@ -59,6 +67,7 @@ _FEW: Final = 8
 _SPARE: Final = 16
 _AHEAD_S: Final = 2.0
 """Of a limited rate, what is fetched from the queue ahead of its time."""
+_IDLE_S: Final = 0.25
 _TURNS: Final = 10
 """Turns of the event loop that an attempt takes at most: how much longer one may take on a busy machine."""
 _WEIGHT: Final = 0.2
@@ -100,6 +109,9 @@ class Target:
         self._tools = tools
         self._loop = asyncio.get_running_loop()  # looking it up costs a system call (Python 3.11)
         self._waiting: OrderedDict[Delivery, None] = OrderedDict()
+        self._idle: list[asyncio.Future[Delivery | None]] = []
+        self._releasing: asyncio.TimerHandle | None = None
+        self._resolved: tuple[Destination, AddressBookEntry | None, Address] | None = None
         self._progress_at = self._loop.time()
         self._attempt_s = 0.0
         self._counters: dict[str, Counter] = {}
@@ -172,18 +184,36 @@ class Target:
             if not self.running:
                 self._progress_at = self._loop.time()
             self.running += 1
+            while self._idle:
+                if not (worker := self._idle.pop()).done():
+                    worker.set_result(delivery)
+                    return
             self._tools.start(self._work(delivery), "delivering")
         else:
             self._waiting[delivery] = None
 
     async def _work(self, first: Delivery) -> None:
+        """One delivery after the other. Between two it waits a moment for the next: a new task would cost more."""
         delivery: Delivery | None = first
-        try:
-            while delivery is not None:
-                await self._take(delivery)
-                delivery = self._next()
-        finally:
-            self.running -= 1
+        while delivery is not None:
+            try:
+                while delivery is not None:
+                    await self._take(delivery)
+                    delivery = self._next()
+            finally:
+                self.running -= 1
+            if self._releasing is None:
+                self._releasing = self._loop.call_later(_IDLE_S, self._release)
+            self._idle.append(more := self._loop.create_future())
+            delivery = await more
+
+    def _release(self) -> None:
+        """Let the workers go that have nothing to do."""
+        self._releasing = None
+        idle, self._idle = self._idle, []
+        for worker in idle:
+            if not worker.done():
+                worker.set_result(None)
 
     def _next(self) -> Delivery | None:
         if self.running > self.limit.current:
@@ -257,7 +287,7 @@ class Target:
             if destination is None:
                 outcome = Refused(410)
             else:
-                address = resolve(destination, self._tools.definitions.address_book)
+                address = self._address_of(destination)
                 url = address.url
                 outcome = await self._tools.attempts.make(
                     delivery.outgoing,
@@ -279,6 +309,17 @@ class Target:
                 outcome = ReplyNotStored(str(error))
         self._learn(outcome, trigger, now, is_first=delivery.facts.attempts == 0)
         await self._conclude(delivery, trigger, outcome, url)
+
+    def _address_of(self, destination: Destination) -> Address:
+        """As ``resolve`` says, which is asked once as long as nothing changes."""
+        book = self._tools.definitions.address_book
+        entry = book.get(destination.address) if destination.address else None
+        known = self._resolved
+        if known is not None and known[0] is destination and known[1] is entry:
+            return known[2]
+        address = resolve(destination, book)
+        self._resolved = destination, entry, address
+        return address
 
     def _wait_for_address(self, delivery: Delivery, trigger: TriggerDefinition, why: str) -> None:
         """Nobody can be asked, so no attempt is used up: the event waits until the address book says more."""

@@ -30,6 +30,7 @@ from scaup.core.model.definitions import TriggerDefinition, trigger_from_json
 from scaup.core.model.errors import BusError, BusRequestError, BusUnavailableError, EventTooLargeError, ScaupError
 from scaup.core.model.matching import MatchAnswer, Question
 from scaup.core.model.names import DEFINITIONS_BUCKET, BrokerUid, Lane, TriggerUid
+from scaup.core.model.pace import Pace
 
 AHEAD: Final = 4096
 """Replayed events go on being queued while fewer than this wait in the lane, whoever queued them."""
@@ -39,6 +40,7 @@ _PAUSE_S: Final = 0.2
 _MISSED: Final = 5
 """A log that is not found so often in a row is gone: one that just starts may not be there at once."""
 _WRITE: Final = 128
+_STEP_S: Final = 0.1
 _QUESTION: Final = 256
 _QUESTION_BYTES: Final = 256 << 10
 _T = TypeVar("_T")
@@ -97,7 +99,8 @@ class Replay:
         self._why_stopped: ScaupError | None = None
         self._lane = Lane(wanted.broker, wanted.trigger)
         self._room = LaneRoom(bus, self._lane, ahead)
-        self._pace = Pace(rate)
+        self._pace = Pace(rate) if rate else None
+        self._at_once = max(min(_WRITE, int(rate * _STEP_S)), 1) if rate else _WRITE
         self._dry = dry
         self._known: Known | None = None
         self._set_aside: set[int] = set()
@@ -155,15 +158,18 @@ class Replay:
             while found and not self.is_done:
                 if not await self._may_go_on():
                     return
-                number = min(self._pace.at_once(_WRITE), len(found), self._left())
+                number = min(self._at_once, len(found), self._left())
                 if not self._dry:
                     number = min(number, self._room.left)
+                if self._pace is not None:
+                    await self._pause(self._pace.take(asyncio.get_running_loop().time(), number))
+                    if self.stopping.is_set():
+                        return
                 share, found = found[:number], found[number:]
                 if not self._dry:
                     await self._queue(share)
                 self.progress.queued += len(share)
                 self._moved(share[-1].sequence + 1, entries)
-                await self._pause(self._pace.after(len(share), asyncio.get_running_loop().time()))
             if self.is_done or self.stopping.is_set():
                 return
             self._moved(asked, entries)
@@ -297,25 +303,6 @@ class Replay:
         except BusError as error:
             return isinstance(error, BusRequestError) and error.err_code == STREAM_NOT_FOUND
         return False
-
-
-class Pace:
-    """Not more than ``rate`` a second, in small even steps; 0 is as fast as it goes."""
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._free_at = 0.0
-
-    def at_once(self, most: int) -> int:
-        """How many may be done in one step."""
-        return max(min(most, int(self._rate / 10)), 1) if self._rate else most
-
-    def after(self, number: int, now: float) -> float:
-        """How long to wait after ``number`` of them, done at ``now``."""
-        if not self._rate:
-            return 0.0
-        self._free_at = max(self._free_at, now) + number / self._rate
-        return self._free_at - now
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ _UNSUSPICIOUS: Final = 4 << 10
 _PIECE: Final = 128 << 10
 _SMALL: Final = 512
 _MAX_KNOWN: Final = 256
+_NEAR_S: Final = 2.0
+_LOOK_EVERY_S: Final = 0.1
 
 
 class NoAnswerError(Exception):
@@ -52,6 +54,41 @@ Limit = Callable[[int], int]
 """From the status to the number of body bytes worth reading."""
 
 
+class Deadlines:
+    """The deadlines of exchanges, looked at all together: a timer for each would cost more than reading its answer.
+
+    They are kept to a tenth of a second; those that are near have a timer after all.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[asyncio.Future[Answer], float] = {}
+        self._looking: asyncio.TimerHandle | None = None
+
+    def add(self, waiting: asyncio.Future[Answer], deadline: float) -> asyncio.TimerHandle | None:
+        """Fail ``waiting`` with TimeoutError at its deadline, unless it is done or taken back before."""
+        if deadline - self._loop.time() < _NEAR_S:
+            return self._loop.call_at(deadline, _expire, waiting)
+        self._waiting[waiting] = deadline
+        if self._looking is None:
+            self._looking = self._loop.call_later(_LOOK_EVERY_S, self._look)
+        return None
+
+    def remove(self, waiting: asyncio.Future[Answer], timer: asyncio.TimerHandle | None) -> None:
+        """Take back what ``add`` gave."""
+        if timer is not None:
+            timer.cancel()
+        else:
+            del self._waiting[waiting]
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        for waiting, deadline in self._waiting.items():
+            if deadline <= now:
+                _expire(waiting)
+        self._looking = self._loop.call_later(_LOOK_EVERY_S, self._look) if self._waiting else None
+
+
 class KnownAnswers:
     """Whole answers without a body, by their bytes: most of a sink's differ in the second of their Date only."""
 
@@ -70,9 +107,10 @@ class KnownAnswers:
 class Connection(asyncio.Protocol):
     """One connection: one exchange at a time. After each it gives itself to ``keep``, or closes."""
 
-    def __init__(self, keep: Callable[[Connection], None], known: KnownAnswers) -> None:
+    def __init__(self, keep: Callable[[Connection], None], known: KnownAnswers, deadlines: Deadlines) -> None:
         self.is_usable = False
         self._known = known
+        self._deadlines = deadlines
         self.idle_since = 0.0
         self._keep = keep
         self._loop = asyncio.get_running_loop()
@@ -102,16 +140,16 @@ class Connection(asyncio.Protocol):
         self._heard = False
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
-        timer = self._loop.call_at(deadline, _expire, future)
-        transport.write(request)
-        if rest is not None:
-            self._unsent = memoryview(rest)
-            self._send_on()
-        if self._early:
-            early, self._early = self._early, b""
-            self.data_received(early)
-            transport.resume_reading()
+        timer = self._deadlines.add(future, deadline)
         try:
+            transport.write(request)
+            if rest is not None:
+                self._unsent = memoryview(rest)
+                self._send_on()
+            if self._early:
+                early, self._early = self._early, b""
+                self.data_received(early)
+                transport.resume_reading()
             return await future
         except BaseException:
             if self._waiting is future:
@@ -119,7 +157,7 @@ class Connection(asyncio.Protocol):
                 self.close()
             raise
         finally:
-            timer.cancel()
+            self._deadlines.remove(future, timer)
 
     def close(self) -> None:
         """Close at once; what was being sent is not waited for."""

@@ -15,6 +15,7 @@ from scaup.core.http.connecting import Connector
 from scaup.core.http.exchange import (
     Answer,
     Connection,
+    Deadlines,
     KnownAnswers,
     Limit,
     NoAnswerError,
@@ -45,6 +46,7 @@ class Outbound:
         self._idle: dict[_Key, list[Connection]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._known = KnownAnswers()
+        self._deadlines = Deadlines()
         self._connector = Connector(denied or Networks(), resolver or Resolver())
 
     async def post(self, origin: Origin, head: bytes, body: bytes, *, timeout_s: float, limit: Limit) -> Answer:
@@ -85,7 +87,7 @@ class Outbound:
 
     async def _connect(self, origin: Origin, key: _Key, deadline: float) -> Connection:
         keep = partial(self._keep, key)
-        return await self._connector.connect(origin, lambda: Connection(keep, self._known), deadline)
+        return await self._connector.connect(origin, lambda: Connection(keep, self._known, self._deadlines), deadline)
 
     def _keep(self, key: _Key, connection: Connection) -> None:
         """Keep a connection for the next request."""
