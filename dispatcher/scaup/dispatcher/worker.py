@@ -29,6 +29,7 @@ from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.capacity import BATCH, Capacity
 from scaup.dispatcher.entries import Delivery, LogEntry
 from scaup.dispatcher.settle import SCHEDULE_FROM_S
+from scaup.dispatcher.settled import Settled
 from scaup.dispatcher.suspicion import Place
 from scaup.dispatcher.target import SLOW_S, Target, Tools, target_of
 from scaup.dispatcher.trials import Suspect, Trials
@@ -43,7 +44,7 @@ _FASTEST_SLOW_S: Final = 0.05
 _FEWEST: Final = 16
 """Entries a Broker may hold whatever the others do."""
 _WEIGHT: Final = 0.05
-_REMEMBERED: Final = 50_000
+_REMEMBERED: Final = 10_000
 _LATER_S: Final = 1.0
 
 
@@ -84,7 +85,8 @@ class BrokerWorker:
         self._arrival = asyncio.Event()
         self._held: dict[int, LogEntry] = {}
         # By sequence and time of storing: a stream that was lost and made anew counts from 1 again.
-        self._remembered: OrderedDict[tuple[int, int], set[TriggerUid] | None] = OrderedDict()
+        self._settled_lately = Settled()
+        self._partly_settled: OrderedDict[tuple[int, int], set[TriggerUid]] = OrderedDict()
         self.asking = Standstill(0.0)
         """Whether filters answer. Its time counts from when the first batch had waited in vain, 12 s."""
         self._is_starved = False
@@ -136,7 +138,7 @@ class BrokerWorker:
         metadata = Metadata.parse(msg.reply)
         sequence = metadata.sequence
         place = (sequence, metadata.stored_ns)
-        if place in self._remembered and self._remembered[place] is None:
+        if place in self._settled_lately:
             self._acknowledge(msg.reply)  # settled before; its acknowledgement got lost
             return
         known = self._held.get(sequence)
@@ -157,7 +159,7 @@ class BrokerWorker:
     def take_in(self, entry: LogEntry, settled: Iterable[TriggerUid] = ()) -> None:
         """Hold an entry and let the next batch have it; for the Triggers in ``settled`` it is settled already."""
         if settled:
-            self._remember(entry, set(settled))
+            self._remember_part(entry, set(settled))
         self._held[entry.sequence] = entry
         self._capacity.events += 1
         self._capacity.bytes += entry.outgoing.size
@@ -234,14 +236,14 @@ class BrokerWorker:
             reply=entry.reply,
             delivered=entry.delivered,
             outgoing=entry.outgoing,
-            finished=lambda: self._remember(entry, None),
+            finished=lambda: self._remember(entry),
             is_unanswered=is_unanswered,
-            settled=set(self._remembered.get((entry.sequence, entry.accepted_ns)) or ()),
+            settled=set(self._partly_settled.get((entry.sequence, entry.accepted_ns), ())),
         )
 
     def _deliver(self, entry: LogEntry, positions: list[int], answer: MatchAnswer) -> None:
         """Every Trigger that wants the entry gets it, all at once."""
-        done = self._remembered.get((entry.sequence, entry.accepted_ns)) or set()
+        done = self._partly_settled.get((entry.sequence, entry.accepted_ns), set())
         wanted = [answer.triggers[position][0] for position in positions]
         wanted = [uid for uid in wanted if uid not in done]
         if self._witness is not None:
@@ -290,14 +292,14 @@ class BrokerWorker:
         if entry.remaining > 0:
             return
         if entry.is_abandoned:
-            self._remember(entry, entry.settled)
+            self._remember_part(entry, entry.settled)
             metrics.HANDED_BACK.labels("not_settled").inc()
             self._give_back(entry)
         else:
             self._finish(entry)
 
     def _finish(self, entry: LogEntry) -> None:
-        self._remember(entry, None)
+        self._remember(entry)
         self._acknowledge(entry.reply)
         self._let_go(entry)
 
@@ -322,11 +324,16 @@ class BrokerWorker:
         if self._is_starved:
             self._puller.wake()
 
-    def _remember(self, entry: LogEntry, settled: set[TriggerUid] | None) -> None:
-        """What is settled of an entry, for when it is delivered again (a lost acknowledgement, a restart of NATS)."""
-        self._remembered[entry.sequence, entry.accepted_ns] = settled
-        if len(self._remembered) > _REMEMBERED:
-            self._remembered.popitem(last=False)
+    def _remember(self, entry: LogEntry) -> None:
+        """An entry is settled, for when it is delivered again (a lost acknowledgement, a restart of NATS)."""
+        self._settled_lately.add(entry.sequence, entry.accepted_ns)
+        self._partly_settled.pop((entry.sequence, entry.accepted_ns), None)
+
+    def _remember_part(self, entry: LogEntry, settled: set[TriggerUid]) -> None:
+        """What is settled of an entry that is not, or not yet, as a whole."""
+        self._partly_settled[entry.sequence, entry.accepted_ns] = settled
+        if len(self._partly_settled) > _REMEMBERED:
+            self._partly_settled.popitem(last=False)
 
     async def _watch_slow(self) -> None:
         """Move the events of slow targets to their queues, so that the log goes on."""
