@@ -6,14 +6,12 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from scaup.core.bus.resuming import Record, Records
 from scaup.core.model import names
 from scaup.core.model.names import STARTS_BUCKET, TriggerUid
 from tests.support.dataplane import World, working, world
 from tests.support.natsserver import NatsServer
-from tests.support.services import service
+from tests.support.services import service, short_queue_waits
 from tests.support.sinks import sink
 from tests.support.waiting import eventually
 
@@ -92,11 +90,10 @@ async def test_no_event_is_missed_at_the_seam(nats: NatsServer) -> None:
         assert set(sent) <= set(new.ids)
 
 
-@pytest.mark.timeout(120)  # what it held comes back after 30 s
 async def test_a_killed_dispatcher_goes_on_where_it_was(nats: NatsServer, tmp_path: Path) -> None:
     async with world(nats.url) as here, sink() as new:
         await here.filter()
-        with service("dispatcher", tmp_path, nats.url) as first:
+        with service("dispatcher", tmp_path, nats.url, **short_queue_waits(tmp_path / "short")) as first:
             await first.until_ready()
             sent = []
             for _ in range(8):
@@ -111,7 +108,7 @@ async def test_a_killed_dispatcher_goes_on_where_it_was(nats: NatsServer, tmp_pa
             await eventually(is_under_way, "it is under way", within_s=20)
             first.process.kill()
         assert not (await record(here) or await done(here)).is_done
-        with service("dispatcher", tmp_path, nats.url) as second:
+        with service("dispatcher", tmp_path, nats.url, **short_queue_waits(tmp_path / "short")) as second:
             await second.until_ready()
             progress = (await done(here)).progress
             assert (progress.queued, progress.looked_at) == (8000, 8000)
