@@ -15,6 +15,7 @@ import orjson
 import structlog
 
 from scaup.core.bus.connection import Bus
+from scaup.core.bus.ranges import first_since
 from scaup.core.bus.waiting import waiting
 from scaup.core.codec import kept
 from scaup.core.model import names
@@ -67,9 +68,9 @@ class Keeper:
             surplus = state["bytes"] - broker.log_max_bytes * _TRIM_TO
             upto = first + int(surplus / (state["bytes"] / state["messages"])) + 1
         # By the server's clock, which stored the entries: a jump of ours costs no history.
-        oldest = _moment(info["ts"]) - timedelta(seconds=broker.history_max_age_s)
-        if _moment(state["first_ts"]) < oldest:
-            upto = max(upto, await self._first_since(stream, oldest) or state["last_seq"] + 1)
+        oldest = datetime.fromisoformat(info["ts"]) - timedelta(seconds=broker.history_max_age_s)
+        if datetime.fromisoformat(state["first_ts"]) < oldest:
+            upto = max(upto, await first_since(self._bus, broker.uid, oldest) or state["last_seq"] + 1)
         upto = min(upto, floor + 1)
         if upto > first:
             await self._bus.api(f"STREAM.PURGE.{stream}", {"seq": upto}, timeout=30)
@@ -140,20 +141,6 @@ class Keeper:
             if accepted := headers.get(kept.ACCEPTED):
                 ages.append(time.time() - datetime.fromisoformat(accepted).timestamp())
         return max(ages)
-
-    async def _first_since(self, stream: str, moment: datetime) -> int | None:
-        """Sequence of the first entry stored at or after ``moment``; None where there is none."""
-        at = moment.isoformat().replace("+00:00", "Z")
-        request = orjson.dumps({"start_time": at, "next_by_subj": ">"})
-        msg = await self._bus.request(f"$JS.API.DIRECT.GET.{stream}", request, timeout=5)
-        sequence = (msg.headers or {}).get("Nats-Sequence")
-        return int(sequence) if sequence else None
-
-
-def _moment(text: str) -> datetime:
-    """A time of JetStream's; nanoseconds are cut."""
-    head, _, rest = text.rstrip("Z").partition(".")
-    return datetime.fromisoformat(f"{head}.{(rest or '0')[:6].ljust(6, '0')}+00:00")
 
 
 async def every(seconds: float, wake: asyncio.Event) -> None:

@@ -19,7 +19,8 @@ import structlog
 from scaup.core.bus.acked import Stored
 from scaup.core.bus.client import Entry, header_lines
 from scaup.core.bus.connection import Bus
-from scaup.core.bus.kv import NO_MESSAGE
+from scaup.core.bus.kv import ENTRY_GONE
+from scaup.core.bus.replays import queue_headers
 from scaup.core.codec import bundle, kept, percent, stored
 from scaup.core.codec.kept import Facts
 from scaup.core.model import names
@@ -48,7 +49,6 @@ _STANDS: Final = (
 )
 _TELL_EVERY_S: Final = 1.0
 _REMEMBERED: Final = 10_000
-_GONE: Final = frozenset({NO_MESSAGE, 10043, 10057})
 
 
 def now_text() -> str:
@@ -176,7 +176,7 @@ class Settler:
         try:
             await self._bus.api(f"STREAM.MSG.DELETE.{stream}", {"seq": sequence, "no_erase": True})
         except BusRequestError as error:
-            if error.err_code not in _GONE:
+            if error.err_code not in ENTRY_GONE:
                 raise
             log.debug("settle.gone_already", stream=stream, sequence=sequence)
 
@@ -295,8 +295,7 @@ def _entry(lane: Lane, chunk: Sequence[tuple[Delivery, bytes]]) -> Entry:
     first = chunk[0][0]
     if len(chunk) > 1:
         return _bundled(lane, first.facts.accepted, [frame for _, frame in chunk])
-    headers = {**kept.event_headers(first.outgoing.headers), **kept.to_headers(first.facts)}
-    headers["Nats-Msg-Id"] = names.parking_id(lane, first.facts.key, first.facts.attempts)
+    headers = queue_headers(lane, first.outgoing.headers, first.facts)
     return names.queue_subject(lane), header_lines(headers), first.outgoing.data
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from scaup.core.bus import entries as stream_entries
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.entries import StoredEntry
-from scaup.core.bus.kv import NO_MESSAGE, STREAM_NOT_FOUND
+from scaup.core.bus.kv import ENTRY_GONE, STREAM_NOT_FOUND
 from scaup.core.bus.topology import DELETED_AT
 from scaup.core.codec import kept, stored
 from scaup.core.model.errors import BusRequestError
@@ -32,7 +32,7 @@ from scaup.core.model.names import (
 )
 
 _AT_ONCE: Final = 64
-_GONE: Final = frozenset({NO_MESSAGE, STREAM_NOT_FOUND, 10043, 10057})
+_GONE: Final = ENTRY_GONE | {STREAM_NOT_FOUND}
 
 
 @dataclass(frozen=True, slots=True)

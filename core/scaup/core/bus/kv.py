@@ -28,6 +28,8 @@ _RETRY_S: Final = 0.2
 _NS: Final = 1_000_000_000
 
 NO_MESSAGE: Final = 10037
+ENTRY_GONE: Final = frozenset({NO_MESSAGE, 10043, 10057})
+"""What JetStream says of an entry to be deleted that is not there (any more)."""
 WRONG_LAST_SEQUENCE: Final = 10071
 STREAM_NOT_FOUND: Final = 10059
 STREAM_EXISTS: Final = 10058

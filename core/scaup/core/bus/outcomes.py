@@ -9,6 +9,7 @@ from typing import Final
 
 from scaup.core.bus import ranges
 from scaup.core.bus.connection import Bus
+from scaup.core.bus.waiting import pages
 from scaup.core.codec import kept
 from scaup.core.model import names
 from scaup.core.model.names import Lane
@@ -34,15 +35,9 @@ class Waiting:
         return await self._waits_for_its_time() or await self._is_workable() or await self._waits_for_its_time()
 
     async def _waits_for_its_time(self) -> bool:
-        offset, total = 0, 1
-        stream = names.queue_stream(self._lane.broker)
-        while offset < total:
-            request = {"subjects_filter": names.retry_subject_filter(self._lane), "offset": offset}
-            info = await self._bus.api(f"STREAM.INFO.{stream}", request, timeout=15)
-            subjects: dict[str, int] = info["state"].get("subjects") or {}
-            if any(subject.endswith(f"-{self._replay}") for subject in subjects):
+        async for page in pages(self._bus, self._lane.broker, names.retry_subject_filter(self._lane)):
+            if any(subject.endswith(f"-{self._replay}") for subject in page):
                 return True
-            offset, total = offset + max(len(subjects), 1), info.get("total", 0)
         return False
 
     async def _is_workable(self) -> bool:

@@ -65,7 +65,12 @@ async def history(bus: Bus, broker: BrokerUid) -> History:
     info = await bus.api(f"STREAM.INFO.{log_stream(broker)}")
     state = info["state"]
     first, last = state["first_seq"], state["last_seq"]
-    return History(first if state["messages"] else last + 1, last, _moment(state["first_ts"]), _moment(info["ts"]))
+    return History(
+        first if state["messages"] else last + 1,
+        last,
+        datetime.fromisoformat(state["first_ts"]),
+        datetime.fromisoformat(info["ts"]),
+    )
 
 
 async def first_since(bus: Bus, broker: BrokerUid, moment: datetime) -> int | None:
@@ -148,10 +153,4 @@ def _whole(stream: str, came: list[Msg], status: dict[str, str]) -> list[LogEntr
 
 
 def _own(sequence: int, headers: dict[str, str], data: bytes, stored_at: str) -> LogEntry:
-    return LogEntry(sequence, headers, data, _moment(stored_at).isoformat(timespec="microseconds"))
-
-
-def _moment(text: str) -> datetime:
-    """A time of JetStream's; nanoseconds are cut."""
-    head, _, rest = text.rstrip("Z").partition(".")
-    return datetime.fromisoformat(f"{head}.{(rest or '0')[:6].ljust(6, '0')}+00:00")
+    return LogEntry(sequence, headers, data, datetime.fromisoformat(stored_at).isoformat(timespec="microseconds"))

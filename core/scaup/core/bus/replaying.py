@@ -22,6 +22,7 @@ from scaup.core.bus.client import Entry, header_lines
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.kv import STREAM_NOT_FOUND, Bucket
 from scaup.core.bus.ranges import LogEntry
+from scaup.core.bus.replays import queue_headers
 from scaup.core.bus.waiting import LaneRoom
 from scaup.core.codec import kept, stored
 from scaup.core.codec.kept import Facts
@@ -273,8 +274,7 @@ class Replay:
 
     def _entry(self, entry: LogEntry, at: str) -> Entry:
         facts = Facts(entry.sequence, entry.accepted, replay=kept.Replay(self.wanted.id, at))
-        headers = {**kept.event_headers(entry.headers), **kept.to_headers(facts)}
-        headers["Nats-Msg-Id"] = names.parking_id(self._lane, facts.key, facts.attempts)
+        headers = queue_headers(self._lane, entry.headers, facts)
         return names.queue_subject(self._lane), header_lines(headers), entry.data
 
     async def _look_up(self) -> Known:

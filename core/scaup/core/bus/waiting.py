@@ -7,6 +7,7 @@ Must not read or change an entry.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Final
 
 from scaup.core.bus.connection import Bus
@@ -31,17 +32,24 @@ async def waiting(bus: Bus, broker: BrokerUid, subjects: str = ">") -> Counter[L
     Every waiting retry has a subject of its own, so the answer is long where very many wait.
     """
     found: Counter[Lane] = Counter()
-    offset = 0
-    while True:
-        request = {"subjects_filter": subjects, "offset": offset}
-        info = await bus.api(f"STREAM.INFO.{queue_stream(broker)}", request, timeout=15)
-        page: dict[str, int] = info["state"].get("subjects") or {}
+    async for page in pages(bus, broker, subjects):
         for subject, entries in page.items():
             if (lane := lane_of_subject(subject)) is not None:
                 found[lane] += entries * events_of_subject(subject)
-        offset += len(page)
-        if not page or offset >= info.get("total", 0):
-            return found
+    return found
+
+
+async def pages(bus: Bus, broker: BrokerUid, subjects: str) -> AsyncIterator[dict[str, int]]:
+    """The subjects in a Broker's queues that match, with their numbers of entries, page by page. Raises BusError."""
+    offset, total = 0, 1
+    while offset < total:
+        request = {"subjects_filter": subjects, "offset": offset}
+        info = await bus.api(f"STREAM.INFO.{queue_stream(broker)}", request, timeout=15)
+        page: dict[str, int] = info["state"].get("subjects") or {}
+        if not page:
+            return
+        yield page
+        offset, total = offset + len(page), info.get("total", 0)
 
 
 async def _waiting_in(bus: Bus, lane: Lane, enough: int) -> int:
