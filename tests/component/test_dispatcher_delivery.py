@@ -84,6 +84,7 @@ async def test_each_trigger_gets_the_event_once_also_where_they_share_a_sink(nat
             await world.trigger(uid, there.url + uid)
         ids = await world.send_many(20)
         await world.until_settled()
+        await world.until_queues_hold(0)
         for path in ("/a", "/b", "/c"):
             assert sorted(r.id for r in there.requests if r.path == path) == sorted(ids)
 

@@ -80,6 +80,7 @@ async def test_ingress_refuses_while_nats_has_no_room_and_accepts_again_by_itsel
         await storage.make_room()
         assert (await rawhttp.post(ingress.port, ce_id="after")).status == 202
         await here.until_settled()
+        await here.until_queues_hold(0)
         assert sorted(there.ids) == sorted([*(f"before-{n}" for n in accepted), "after"])
 
 

@@ -22,7 +22,7 @@ _DETAIL_EVERY: Final = 5
 
 
 class Counts:
-    """Events waiting, by lane. Exact at each sweep; in between what this dispatcher stores is added."""
+    """Events waiting, by lane. Exact at each sweep; in between what this dispatcher does counts."""
 
     def __init__(self, bus: Bus, quota: int) -> None:
         self._bus = bus
@@ -41,12 +41,15 @@ class Counts:
         return max(self._quota - self._lanes[lane], 0)
 
     def add(self, lane: Lane, number: int) -> None:
-        """This dispatcher stores so many more in the lane's queue, or failed to where ``number`` is below zero."""
-        self._lanes[lane] += number
+        """This dispatcher stores so many more in the lane's queue; below zero: it failed to, or has worked them.
+
+        What others have stored since the last sweep is not known here, so what is worked may be more than is known.
+        """
+        self._lanes[lane] = max(self._lanes[lane] + number, 0)
 
     def waiting(self, lane: Lane) -> int:
         """Events waiting in a lane, as far as is known."""
-        return max(self._lanes[lane], 0)
+        return self._lanes[lane]
 
     def lanes(self, broker: BrokerUid) -> list[Lane]:
         """The lanes of a Broker in which something waits."""

@@ -253,6 +253,7 @@ class LaneQueue:
         self._held.pop(entry.reply, None)
         if is_over:
             self._settled.pop(entry.place, None)
+            self._tools.settler.left(self.lane, len(entry.events))
             self._tools.bus.post(entry.reply, b"+ACK")
         else:
             if entry.settled:

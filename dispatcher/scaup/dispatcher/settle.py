@@ -76,11 +76,12 @@ class Settler:
         # What is parked already waits under a schedule: only another schedule takes its place.
         due = self._counts.now(lane.broker) + delay_s if delay_s or delivery.parked is not None else 0.0
         again = f":{due:.3f}" if delivery.parked is not None else ""
-        self._counts.add(lane, int(is_more))  # before it is stored, for many are being parked at once
+        added = int(delivery.parked is None)
+        self._counts.add(lane, added)  # before it is stored, for many are being parked at once
         try:
             sequence = await self._store(lane, delivery.outgoing, replace(facts, not_before=due), again)
         except BaseException:
-            self._counts.add(lane, -int(is_more))
+            self._counts.add(lane, -added)
             raise
         if is_more:
             self._trigger_counter(lane, reason)
@@ -93,6 +94,10 @@ class Settler:
     def room(self, lane: Lane) -> int:
         """Events that the lane's quota still allows."""
         return self._counts.room(lane)
+
+    def left(self, lane: Lane, events: int) -> None:
+        """So many events of the lane's queue wait there no more."""
+        self._counts.add(lane, -events)
 
     async def park_all(self, parked: list[tuple[Delivery, str]]) -> None:
         """Untried events of one Broker's log into the queues of their lanes, with reasons, in one write.
@@ -130,6 +135,7 @@ class Settler:
 
     async def park_again(self, lane: Lane, left: list[tuple[dict[str, str], bytes]]) -> None:
         """What is left of a bundle, as new ones: whoever works the queue next shall not meet what is settled."""
+        self._counts.add(lane, len(left))
         framed = [(event, bundle.frame(header_lines(event[0]), event[1])) for event in left]
         entries: list[Entry] = []
         for chunk in bundle.chunks(framed):
@@ -142,6 +148,7 @@ class Settler:
 
     async def split(self, lane: Lane, sequence: int, events: list[tuple[dict[str, str], bytes]]) -> None:
         """The events of a bundle as entries of their own, suspects all of them: one may be what ended dispatchers."""
+        self._counts.add(lane, len(events))
         await self._store_every(
             [
                 (
