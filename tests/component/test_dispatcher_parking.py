@@ -18,6 +18,7 @@ from scaup.dispatcher import capacity
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.counts import Counts
 from scaup.dispatcher.entries import Delivery
+from scaup.dispatcher.marks import Marks
 from scaup.dispatcher.parking import Parking
 from scaup.dispatcher.settle import Settler
 from tests.support.dataplane import World, delivery, metric, working, world
@@ -71,7 +72,7 @@ async def lot(nats: NatsServer, quota: int = 1000) -> AsyncIterator[Lot]:
             tasks.append(asyncio.create_task(run(work)))
             return tasks[-1]
 
-        settler = Settler(here.bus, Definitions(), Counts(here.bus, quota))
+        settler = Settler(here.bus, Definitions(), Counts(here.bus, quota), Marks(here.bus, start))
         yield Lot(here, Parking(settler, start), tasks)
 
 

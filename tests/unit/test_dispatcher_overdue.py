@@ -9,7 +9,7 @@ import pytest
 from scaup.core.bus.entries import StoredEntry
 from scaup.core.codec import kept
 from scaup.dispatcher.overdue import due_again
-from scaup.dispatcher.queues import _wait_s
+from scaup.dispatcher.queues import due_in_s
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 HOUR = 3600
@@ -62,4 +62,4 @@ def test_entry_that_does_not_say_when_it_is_due_is_left_alone(due: str) -> None:
 def test_wait_in_the_dispatcher_is_never_longer_than_the_wait_it_was_stored_for(
     not_before: float, stored_at: float, now: float, wait_s: float
 ) -> None:
-    assert _wait_s(not_before, stored_at, now) == pytest.approx(wait_s)
+    assert due_in_s(not_before, stored_at, now) == pytest.approx(wait_s)

@@ -1,4 +1,4 @@
-"""Checks the annotations by which a Trigger is paused or limited. Pure."""
+"""Checks the annotations by which a Trigger is paused, limited or ordered. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from scaup.controller.annotations import mistake
-from scaup.core.model.annotations import MAX_IN_FLIGHT, PAUSED, RATE
+from scaup.core.model.annotations import MAX_IN_FLIGHT, ORDER, PAUSED, RATE
 
 _MOST_IN_FLIGHT: Final = 10_000
 _LEAST_RATE, _MOST_RATE = 0.001, 1_000_000.0
@@ -17,11 +17,12 @@ _WHOLE = re.compile(r"[0-9]{1,5}")
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Whether a Trigger gets anything now, and at most how much: attempts at a time, and events a second."""
+    """Whether a Trigger gets anything now, how much at most (attempts at a time, events a second), and if in order."""
 
     paused: bool = False
     max_in_flight: int | None = None
     rate: float | None = None
+    ordered: bool = False
 
 
 def check_holding(annotations: dict[str, Any]) -> Holding:
@@ -30,6 +31,7 @@ def check_holding(annotations: dict[str, Any]) -> Holding:
         _paused(annotations.get(PAUSED.name)),
         _max_in_flight(annotations.get(MAX_IN_FLIGHT.name)),
         _rate(annotations.get(RATE.name)),
+        _ordered(annotations.get(ORDER.name)),
     )
 
 
@@ -37,6 +39,12 @@ def _paused(text: Any) -> bool:
     if text not in {None, "true", "false"}:
         raise mistake(PAUSED, text)
     return bool(text == "true")
+
+
+def _ordered(text: Any) -> bool:
+    if text not in {None, "ordered", "unordered"}:
+        raise mistake(ORDER, text)
+    return bool(text == "ordered")
 
 
 def _max_in_flight(text: Any) -> int | None:

@@ -251,6 +251,7 @@ def plan_trigger(
             paused=checked.holding.paused,
             max_in_flight=checked.holding.max_in_flight,
             rate=checked.holding.rate,
+            ordered=checked.holding.ordered,
             start=checked.start,
         )
     refs = [sink.ref for sink in (checked.subscriber, delivery.dead_letter) if sink and sink.ref]

@@ -32,6 +32,7 @@ from scaup.dispatcher.capacity import Capacity
 from scaup.dispatcher.child import READY, TOLD, WORKING
 from scaup.dispatcher.counts import Counts
 from scaup.dispatcher.entries import LogEntry
+from scaup.dispatcher.marks import Marks
 from scaup.dispatcher.parking import Parking
 from scaup.dispatcher.queues import delivery_of
 from scaup.dispatcher.settings import DispatcherSettings
@@ -51,9 +52,9 @@ class Alone:
         self.background = Background()
         self._bus = bus
         self._definitions = definitions
-        settler = Settler(bus, definitions, Counts(bus, settings.queue_quota))
-        capacity = Capacity(settings.max_events, settings.max_bytes)
         start = self.background.start
+        settler = Settler(bus, definitions, Counts(bus, settings.queue_quota), Marks(bus, start))
+        capacity = Capacity(settings.max_events, settings.max_bytes)
         parking = Parking(settler, start)
         self._tools = Tools(bus, definitions, attempts, settler, settings, capacity, parking, start, lambda _: True)
         self._targets: dict[Lane, Target] = {}
@@ -134,6 +135,8 @@ class Alone:
         except ValueError:
             self.ended(reply, b"+ACK")  # not one of ours: the queue throws it away as well
             return
+        if self._definitions.is_ordered(lane):  # it keeps its place, and it is known now that it ends nobody
+            delivery.again = lambda _, _facts, _delay_s: self.ended(reply, nak())
         target_of(lane, self._targets, self._tools).offer(delivery)
 
     # What a worker tells its witness.

@@ -25,6 +25,9 @@ from scaup.dispatcher.capacity import Capacity
 from scaup.dispatcher.child import environ_of
 from scaup.dispatcher.counts import Counts
 from scaup.dispatcher.keeper import Keeper, every
+from scaup.dispatcher.lanework import LaneWork
+from scaup.dispatcher.marks import Marks
+from scaup.dispatcher.ordered import OrderedQueue
 from scaup.dispatcher.overdue import Overdue
 from scaup.dispatcher.parking import Parking
 from scaup.dispatcher.queues import LaneQueue
@@ -51,7 +54,7 @@ class Dispatcher:
         self._background = Background()
         self.start = self._background.start
         self._counts = Counts(plane.bus, settings.queue_quota)
-        settler = Settler(plane.bus, plane.definitions, self._counts)
+        settler = Settler(plane.bus, plane.definitions, self._counts, Marks(plane.bus, self.start))
         self._settler = settler
         self._capacity = Capacity(settings.max_events, settings.max_bytes)
         self._tools = Tools(
@@ -71,7 +74,7 @@ class Dispatcher:
         self._keeper = Keeper(plane.bus, plane.definitions, self._counts)
         self._targets: dict[Lane, Target] = {}
         self._workers: dict[BrokerUid, tuple[BrokerWorker, asyncio.Task[None]]] = {}
-        self._queues: dict[Lane, tuple[LaneQueue, asyncio.Task[None]]] = {}
+        self._queues: dict[Lane, tuple[LaneWork, asyncio.Task[None]]] = {}
         self._roster = Roster()
         self._me = names.replica_key("dispatcher", plane.replica)
         self._starts = Starts(plane, self._roster, self._owns, settings.queue_quota)
@@ -182,7 +185,12 @@ class Dispatcher:
         """Work a lane that has something waiting, if it is ours."""
         if lane in self._queues or not self._owns(lane.trigger) or lane.trigger not in self._plane.definitions.triggers:
             return
-        queue = LaneQueue(lane, target_of(lane, self._targets, self._tools), self._tools, self._trials)
+        target = target_of(lane, self._targets, self._tools)
+        queue: LaneWork
+        if self._plane.definitions.is_ordered(lane):
+            queue = OrderedQueue(lane, target, self._tools, self._trials, lambda: self._starts.is_due(lane.trigger))
+        else:
+            queue = LaneQueue(lane, target, self._tools, self._trials)
         self._queues[lane] = (queue, self.start(queue.run(), "queue"))
 
     async def _rounds(self) -> None:
@@ -241,10 +249,12 @@ class Dispatcher:
         """Stop working lanes that are empty, or somebody else's now."""
         for lane, (queue, task) in list(self._queues.items()):
             is_ours = self._owns(lane.trigger) and lane.broker in self._plane.definitions.brokers
-            if is_ours and not task.done() and not (queue.is_idle and not self._counts.waiting(lane)):
+            is_right = isinstance(queue, OrderedQueue) == self._plane.definitions.is_ordered(lane)
+            is_over = queue.is_idle and not self._counts.waiting(lane)
+            if is_ours and is_right and not task.done() and not is_over:
                 continue
             del self._queues[lane]
             task.cancel()
-            if is_ours and not task.done():
+            if is_ours and is_right and is_over:
                 with suppress(BusError):
                     await queue.remove()

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
 
 from scaup.core.codec.kept import Facts
 from scaup.core.model.names import Lane, TriggerUid
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.suspicion import Place
-
-_FOR_EVER: Final = float("inf")
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +27,11 @@ class Delivery:
     release: Callable[[Delivery], None]
     abandon: Callable[[Delivery], None]
     lease_until: float
-    """Loop time until which the entry is surely ours; infinite for an entry of the queue, which is kept alive."""
+    """Loop time until which the entry is surely ours; infinite where another owner would do no harm."""
+    is_queued: bool = False
+    """The event came from the lane's queue, and not from the log."""
+    again: Callable[[Delivery, Facts, float], None] | None = None
+    """Called, instead of storing the event once more, when it is to be tried again after so many seconds."""
     started_at: float = 0.0
     """Loop time at which the running attempt began; 0 while waiting."""
     deadline: float = 0.0
@@ -45,16 +46,20 @@ class Delivery:
     is_over: bool = False
     """Released or abandoned."""
 
-    @property
-    def is_queued(self) -> bool:
-        """Whether the event came from the lane's queue, and not from the log."""
-        return self.lease_until == _FOR_EVER
-
     def done(self) -> None:
         """The consequence is stored: let go of where the event came from."""
         if not self.is_over:
             self.is_over = True
             self.release(self)
+
+    def try_again(self, facts: Facts, delay_s: float) -> bool:
+        """Whether the event keeps its place until it is tried again; else it is to be stored."""
+        if self.again is None:
+            return False
+        if not self.is_over:
+            self.is_over = True
+            self.again(self, facts, delay_s)
+        return True
 
     def failed(self) -> None:
         """The consequence could not be stored: hand the event back."""

@@ -6,91 +6,54 @@ do no harm: JetStream gives each entry to one puller. A lane that stays empty fo
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 import structlog
 
 from scaup.core.bus.connection import Msg
 from scaup.core.bus.kv import Metadata
-from scaup.core.bus.pull import Puller, nak
-from scaup.core.bus.topology import QUEUE_ACK_WAIT_S, ensure_consumer, queue_consumer, remove_consumer
+from scaup.core.bus.pull import nak
+from scaup.core.bus.topology import queue_consumer
 from scaup.core.codec import bundle, kept
 from scaup.core.codec.bundle import MAX_EVENTS
-from scaup.core.model import names
 from scaup.core.model.errors import BusError, EventTooLargeError
 from scaup.core.model.names import Lane
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.entries import Delivery, QueueEntry
+from scaup.dispatcher.lanework import LaneWork
 from scaup.dispatcher.suspicion import Place
 from scaup.dispatcher.target import Target, Tools
 from scaup.dispatcher.trials import Suspect, Trials
 
 log = structlog.get_logger()
 
-_PROGRESS_S: Final = QUEUE_ACK_WAIT_S / 3
-_IDLE_S: Final = 60.0
-_RETRY_S: Final = 0.5
 _WEIGHT: Final = 0.25
 _REMEMBERED: Final = 1_000
 
 
-class LaneQueue:
-    """Works the queue of one lane for as long as ``run`` runs."""
+class LaneQueue(LaneWork):
+    """Works the queue of one lane in any order."""
 
     def __init__(self, lane: Lane, target: Target, tools: Tools, trials: Trials) -> None:
-        self.lane = lane
-        self._trials = trials
-        self._loop = asyncio.get_running_loop()
-        self.idle_since = self._loop.time()
-        self._target = target
-        self._tools = tools
+        super().__init__(lane, target, tools, trials, queue_consumer(lane), batch=64)
         self._held: dict[str, QueueEntry] = {}
         self._open = 0
         self._events_each = float(MAX_EVENTS)
         # What is settled of bundles that were handed back, for when they come again.
         self._settled: OrderedDict[Place, set[int]] = OrderedDict()
-        self._is_ending = False
-        self._stream = names.queue_stream(lane.broker)
-        self._is_gone = asyncio.Event()
-        self._puller = Puller(
-            tools.bus,
-            (self._stream, names.lane_consumer(lane)),
-            room=self._room,
-            received=self._receive,
-            batch=64,
-            gone=self._is_gone.set,
-        )
-
-    @property
-    def is_idle(self) -> bool:
-        """Nothing came for a minute, and nothing is held."""
-        return self.is_empty and self._loop.time() - self.idle_since > _IDLE_S
 
     @property
     def is_empty(self) -> bool:
         """Nothing is held."""
         return not self._held
 
-    async def run(self) -> None:
-        """Make the consumer, then pull, until cancelled. What waits goes back then; what is under way is let finish."""
-        try:
-            await self._ensure()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._puller.run(), name="pulling-queue")
-                tasks.create_task(self._tend(), name="tending-queue")
-        finally:
-            self._hand_back()
-
-    async def remove(self) -> None:
-        """Remove the consumer of an empty lane."""
-        await remove_consumer(self._tools.bus, self._stream, names.lane_consumer(self.lane))
+    def _replies(self) -> Iterable[str]:
+        return self._held
 
     def _hand_back(self) -> None:
-        self._is_ending = True
         for entry in list(self._held.values()):
             for delivery in list(entry.open):
                 if not delivery.started_at:
@@ -98,30 +61,6 @@ class LaneQueue:
                     delivery.failed()
             if entry.open:
                 self._tools.bus.post(entry.reply, b"+WPI")
-
-    async def _ensure(self) -> None:
-        while True:
-            try:
-                await ensure_consumer(self._tools.bus, self._stream, queue_consumer(self.lane))
-            except BusError as error:
-                log.debug("queues.waits", lane=self.lane, error=str(error))
-                await asyncio.sleep(_RETRY_S)
-            else:
-                return
-
-    async def _tend(self) -> None:
-        """Say "in progress" for what is held, wake the puller when the breaker lets a probe through."""
-        said = self._loop.time()
-        while True:
-            await asyncio.sleep(0.1)
-            if self._is_gone.is_set():
-                self._is_gone.clear()
-                await self._ensure()
-            if self._loop.time() - said > _PROGRESS_S:
-                said = self._loop.time()
-                for reply in list(self._held):
-                    await self._tools.bus.publish(reply, b"+WPI")
-            self._puller.wake()
 
     def _room(self) -> int:
         """Entries that may come: as many as hold the events that may, by what the last ones held."""
@@ -140,6 +79,9 @@ class LaneQueue:
         except ValueError as error:
             self._throw_away(msg.reply, error)
             return
+        if not events:
+            self._tools.bus.post(msg.reply, b"+ACK")  # a mark: the Trigger was an ordered one
+            return
         settled = self._settled.get(place, set())
         entry = QueueEntry(place, msg.reply, metadata.delivered, events, set(settled))
         weight = 1.0 if len(events) > self._events_each else _WEIGHT
@@ -148,10 +90,6 @@ class LaneQueue:
             self._suspect(entry)
         else:
             self._hold(entry)
-
-    def _throw_away(self, reply: str, error: ValueError) -> None:
-        log.error("queues.unreadable", lane=self.lane, error=str(error))
-        self._tools.bus.post(reply, b"+TERM")
 
     def _is_suspect(self, entry: QueueEntry) -> bool:
         if entry.delivered > 1 and self._trials.claims(entry.place, entry.delivered):
@@ -209,8 +147,8 @@ class LaneQueue:
             return
         now = self._tools.settler.now(self.lane.broker)
         for delivery in list(entry.open):
-            if (wait_s := _wait_s(delivery.facts.not_before, entry.place.stored_ns / 1e9, now)) > 0:
-                self._loop.call_later(wait_s, self._offer, delivery)
+            if (left_s := due_in_s(delivery.facts.not_before, entry.place.stored_ns / 1e9, now)) > 0:
+                self._loop.call_later(left_s, self._offer, delivery)
             else:
                 self._target.offer(delivery)
 
@@ -267,11 +205,6 @@ class LaneQueue:
         if len(self._settled) > _REMEMBERED:
             self._settled.popitem(last=False)
 
-    def _until_probe_s(self) -> float:
-        """Seconds until the breaker may let through what is handed back."""
-        probe_at = self._target.breaker.next_probe_at()
-        return 1.0 if probe_at is None else max(probe_at - self._loop.time(), 0.1)
-
 
 def delivery_of(
     lane: Lane,
@@ -279,14 +212,14 @@ def delivery_of(
     data: bytes,
     release: Callable[[Delivery], None],
     abandon: Callable[[Delivery], None],
+    lease_until: float = float("inf"),
 ) -> Delivery:
     """The delivery that an entry of a lane's queue asks for. Raises ValueError where the entry is not one of ours."""
     facts = kept.from_headers(headers)
-    return Delivery(
-        lane, Outgoing(kept.event_headers(headers), data), facts, release, abandon, lease_until=float("inf")
-    )
+    outgoing = Outgoing(kept.event_headers(headers), data)
+    return Delivery(lane, outgoing, facts, release, abandon, lease_until, is_queued=True)
 
 
-def _wait_s(not_before: float, stored_at: float, now: float) -> float:
+def due_in_s(not_before: float, stored_at: float, now: float) -> float:
     """Seconds until an entry is due, all by the server's clock; never more than it was stored for, should that jump."""
     return max(not_before - max(now, stored_at), 0.0)

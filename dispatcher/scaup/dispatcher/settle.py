@@ -33,6 +33,7 @@ from scaup.dispatcher import metrics
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.counts import Counts
 from scaup.dispatcher.entries import Delivery
+from scaup.dispatcher.marks import Marks
 
 log = structlog.get_logger()
 
@@ -59,7 +60,8 @@ def now_text() -> str:
 class Settler:
     """Stores what becomes of deliveries."""
 
-    def __init__(self, bus: Bus, definitions: Definitions, counts: Counts) -> None:
+    def __init__(self, bus: Bus, definitions: Definitions, counts: Counts, marks: Marks) -> None:
+        self.marks = marks
         self._bus = bus
         self._definitions = definitions
         self._counts = counts
@@ -85,6 +87,8 @@ class Settler:
             raise
         if is_more:
             self._trigger_counter(lane, reason)
+            if self._definitions.is_ordered(lane):
+                self.marks.need(lane, facts.sequence, facts.sequence)
         delivery.parked = sequence
 
     def now(self, broker: BrokerUid) -> float:
@@ -102,7 +106,8 @@ class Settler:
     async def park_all(self, parked: list[tuple[Delivery, str]]) -> None:
         """Untried events of one Broker's log into the queues of their lanes, with reasons, in one write.
 
-        Those of a lane are bundled. Sets ``parked`` of those that are stored; ``park`` says why the others are not.
+        Those of a lane are bundled, unless they are to be delivered in order. Sets ``parked`` of those that are stored;
+        ``park`` says why the others are not.
         """
         lanes: dict[Lane, list[tuple[Delivery, bytes]]] = {}
         last: tuple[Outgoing, Facts] | None = None
@@ -114,7 +119,7 @@ class Settler:
                 headers = {**kept.event_headers(outgoing.headers), **kept.to_headers(facts)}
                 frame = bundle.frame(header_lines(headers), outgoing.data)
             lanes.setdefault(delivery.lane, []).append((delivery, frame))
-        bundles = [(lane, chunk) for lane, group in lanes.items() for chunk in bundle.chunks(group)]
+        bundles = [(lane, chunk) for lane, group in lanes.items() for chunk in bundle.chunks(group, self._most(lane))]
         results: Sequence[object] = ()
         for lane, chunk in bundles:
             self._counts.add(lane, len(chunk))
@@ -132,6 +137,13 @@ class Settler:
             self._trigger_counter(lane, reason, number)
         for lane in {lane for lane, _ in stored}:
             self._tell_owner(lane)
+            if self._definitions.is_ordered(lane):
+                places = [delivery.facts.sequence for delivery, _ in lanes[lane] if delivery.parked is not None]
+                self.marks.need(lane, min(places), max(places))
+
+    def _most(self, lane: Lane) -> int:
+        """Events in an entry: what is to be delivered in order is settled one by one."""
+        return 1 if self._definitions.is_ordered(lane) else bundle.MAX_EVENTS
 
     async def park_again(self, lane: Lane, left: list[tuple[dict[str, str], bytes]]) -> None:
         """What is left of a bundle, as new ones: whoever works the queue next shall not meet what is settled."""
@@ -146,14 +158,17 @@ class Settler:
                 entries.append((names.queue_subject(lane), header_lines(headers), data))
         await self._store_every(entries)
 
-    async def split(self, lane: Lane, sequence: int, events: list[tuple[dict[str, str], bytes]]) -> None:
-        """The events of a bundle as entries of their own, suspects all of them: one may be what ended dispatchers."""
+    async def split(
+        self, lane: Lane, sequence: int, events: list[tuple[dict[str, str], bytes]], *, are_suspects: bool = True
+    ) -> None:
+        """The events of a bundle as entries of their own. Suspects: one of them may be what ended dispatchers."""
         self._counts.add(lane, len(events))
+        more = {kept.SUSPECT: "1"} if are_suspects else {}
         await self._store_every(
             [
                 (
                     names.queue_subject(lane),
-                    header_lines(headers | {kept.SUSPECT: "1", "Nats-Msg-Id": names.split_id(lane, sequence, place)}),
+                    header_lines(headers | more | {"Nats-Msg-Id": names.split_id(lane, sequence, place)}),
                     data,
                 )
                 for place, (headers, data) in enumerate(events)

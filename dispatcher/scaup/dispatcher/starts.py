@@ -72,6 +72,11 @@ class Starts:
                 self._busy.add(uid)
                 start(self._forget(uid), "start-forgotten")
 
+    def is_due(self, uid: TriggerUid) -> bool:
+        """Whether history is still to be sent to a Trigger."""
+        trigger = self._plane.definitions.triggers.get(uid)
+        return trigger is not None and trigger.start is not None and uid not in self._done
+
     async def _work(self, trigger: TriggerDefinition) -> None:
         """Go on with a Trigger's history, or begin it; what fails is tried again at the next look."""
         try:

@@ -118,7 +118,7 @@ class Target:
         self._extra = b""
         self._labels: tuple[str, str, str] = ("", "", "")
         self.is_paused = False
-        self._is_limited = False
+        self._is_limited = self._is_ordered = False
         self._rate: float | None = None
         self._pace: Pace | None = None
         self._resumed_at = ""
@@ -140,9 +140,16 @@ class Target:
         return len(self._waiting) > 2 * self.limit.current and not self._tools.capacity.is_busy
 
     @property
+    def why_aside(self) -> str:
+        """Why, where it should."""
+        return "paused" if self.is_paused else "ordered" if self._is_ordered else "backed_up"
+
+    @property
     def _is_elsewhere(self) -> bool:
-        """Whether a limit that all dispatchers share is kept at the queue, or by the dispatcher that owns it."""
-        return self._pace is not None or (self._is_limited and not self._tools.owns(self.lane.trigger))
+        """Whether order, or a limit of all dispatchers together, is kept at the queue, or by who owns it."""
+        return (
+            self._is_ordered or self._pace is not None or (self._is_limited and not self._tools.owns(self.lane.trigger))
+        )
 
     @property
     def most_held(self) -> float:
@@ -173,6 +180,7 @@ class Target:
         if trigger is None or self.lane.kind == DEAD_LETTER:
             return
         self.is_paused, self._resumed_at, self._is_limited = trigger.paused, trigger.resumed_at, trigger.is_limited
+        self._is_ordered = trigger.ordered
         self.limit.allow(trigger.max_in_flight)
         if trigger.rate != self._rate:
             self._rate = trigger.rate
@@ -348,6 +356,8 @@ class Target:
         reason, status, body = describe(outcome)
         failed = facts.failed(now_text(), reason, status=status, destination=url, error_data=body)
         match verdict:
+            case Retry(delay_s=delay_s) if delivery.try_again(failed, delay_s):
+                pass
             case Retry(delay_s=delay_s):
                 await insist(self._tools.settler, delivery, lambda: settler.park(delivery, failed, delay_s, "retry"))
             case GiveUp(reason=why):

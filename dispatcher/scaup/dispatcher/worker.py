@@ -275,7 +275,7 @@ class BrokerWorker:
         for delivery in entry.deliveries:
             target = target_of(delivery.lane, self._targets, self._tools)
             if target.is_backed_up:
-                target.put_aside(delivery, "paused" if target.is_paused else "backed_up")
+                target.put_aside(delivery, target.why_aside)
             else:
                 offered += 1
                 self._capacity.began(delivery)

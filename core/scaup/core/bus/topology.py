@@ -113,15 +113,18 @@ def dispatch_consumer(broker: BrokerUid) -> dict[str, Any]:
     }
 
 
-def queue_consumer(lane: Lane) -> dict[str, Any]:
-    """The consumer of a lane's queue: kept until its owner removes it (no inactivity threshold)."""
+def queue_consumer(lane: Lane, *, is_ordered: bool = False) -> dict[str, Any]:
+    """The consumer of a lane's queue: kept until its owner removes it (no inactivity threshold).
+
+    Who works an ordered one has to know all that waits behind the events that are tried again.
+    """
     return {
         "durable_name": lane_consumer(lane),
         "deliver_policy": "all",
         "ack_policy": "explicit",
         "ack_wait": int(QUEUE_ACK_WAIT_S * _NS),
         "max_deliver": -1,
-        "max_ack_pending": 2_000,
+        "max_ack_pending": -1 if is_ordered else 2_000,
         "replay_policy": "instant",
         "filter_subject": queue_subject_filter(lane),
     }

@@ -25,11 +25,11 @@ def frame(lines: bytes, data: bytes) -> bytes:
     return b"".join((_LENGTHS.pack(len(lines), len(data)), lines, data))
 
 
-def chunks(frames: Sequence[tuple[T, bytes]]) -> Iterator[Sequence[tuple[T, bytes]]]:
+def chunks(frames: Sequence[tuple[T, bytes]], most: int = MAX_EVENTS) -> Iterator[Sequence[tuple[T, bytes]]]:
     """The frames, each with what it is of, in groups that make a bundle; a group of one is better no bundle."""
     start = size = 0
     for place, (_, one) in enumerate(frames):
-        if place - start == MAX_EVENTS or (place > start and size + len(one) > MAX_BYTES):
+        if place - start == most or (place > start and size + len(one) > MAX_BYTES):
             yield frames[start:place]
             start, size = place, 0
         size += len(one)

@@ -27,6 +27,9 @@ REPLAYED: Final = "Scaup-Replayed"
 DEAD_LETTER: Final = "Scaup-Dead-Letter"
 SUSPECT: Final = "Scaup-Suspect"
 """Of an entry that was part of a bundle which may have ended dispatchers: it is to be tried alone."""
+MARK: Final = "Scaup-Mark"
+"""Of an entry without an event, in an ordered queue: the place in the log up to which all was stored before it."""
+MARK_NAME: Final = "Scaup-Mark-Name"
 
 _STATE: Final = ("Nats-", "Scaup-")
 MAX_ERROR_DATA: Final = 768

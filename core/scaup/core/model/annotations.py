@@ -94,6 +94,14 @@ RATE: Final = Annotation(
     "events a second, such as 100 or 0.5, from 0.001 to 1,000,000",
     "the most attempts a second, of all dispatchers together; what is held back waits in the queue",
 )
+ORDER: Final = Annotation(
+    "kafka.eventing.knative.dev/delivery.order",
+    TRIGGER,
+    "unordered",
+    "ordered or unordered",
+    "`ordered`: the events of each key (attribute `partitionkey`; those without one together) one after the other, in "
+    "the order in which the Broker accepted them",
+)
 
 KNOWN: Final[tuple[Annotation, ...]] = (
     LOG_MAX_BYTES,
@@ -104,6 +112,7 @@ KNOWN: Final[tuple[Annotation, ...]] = (
     PAUSED,
     MAX_IN_FLIGHT,
     RATE,
+    ORDER,
 )
 
 

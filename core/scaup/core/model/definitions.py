@@ -90,7 +90,8 @@ class TriggerDefinition:
 
     While it is ``paused`` nothing is sent to the subscriber: what it would get waits in its queue. ``resumed_at`` (RFC
     3339, empty: never) is when the last pause ended. ``max_in_flight`` attempts at a time and ``rate`` attempts a
-    second are the most that all dispatchers make together; None: no limit.
+    second are the most that all dispatchers make together; None: no limit. What is ``ordered`` gets the events of each
+    key (``partitionkey``; those without one together) one after the other, in the order of the log.
     """
 
     uid: TriggerUid
@@ -107,6 +108,7 @@ class TriggerDefinition:
     resumed_at: str = ""
     max_in_flight: int | None = None
     rate: float | None = None
+    ordered: bool = False
 
     @property
     def is_limited(self) -> bool:

@@ -100,6 +100,11 @@ def queue_subject_filter(lane: Lane) -> str:
     return f"scaup.queue.{lane.broker}.{lane.trigger}.{lane.kind}.*"
 
 
+def mark_subject(lane: Lane) -> str:
+    """A mark in a lane's queue: an entry that holds no event."""
+    return queue_subject(lane, 0)
+
+
 def retry_subject(lane: Lane, key: str) -> str:
     """Where the entry for one event waits for its time: one subject for each key (Facts), so the newest wins."""
     return f"scaup.retry.{lane.broker}.{lane.trigger}.{lane.kind}.{key}"

@@ -18,7 +18,7 @@ from scaup.core.bus.kv import Bucket, Entry, Reloaded
 from scaup.core.model import definitions as model
 from scaup.core.model.definitions import AddressBookEntry, BrokerDefinition, Complete, TriggerDefinition
 from scaup.core.model.errors import NotLoadedError
-from scaup.core.model.names import COMPLETE_KEY, DEFINITIONS_BUCKET, BrokerUid, TriggerUid
+from scaup.core.model.names import COMPLETE_KEY, DEFINITIONS_BUCKET, SUBSCRIBER, BrokerUid, Lane, TriggerUid
 
 log = structlog.get_logger()
 
@@ -54,6 +54,11 @@ class Definitions:
     def on_change(self, listener: Listener) -> None:
         """Call ``listener(changed keys)`` after each change, and once for the first load."""
         self._listeners.append(listener)
+
+    def is_ordered(self, lane: Lane) -> bool:
+        """Whether the events of a lane are to be delivered in order: the subscriber's, where its Trigger says so."""
+        trigger = self.triggers.get(lane.trigger)
+        return trigger is not None and trigger.ordered and lane.kind == SUBSCRIBER
 
     def require_loaded(self) -> None:
         """Raise NotLoadedError before the first complete load."""
