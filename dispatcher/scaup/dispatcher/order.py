@@ -99,13 +99,14 @@ class Order(Generic[T]):
         self._blocked.discard(turn.key)
         self._may_go.append(turn)
 
-    def end(self, turn: T) -> None:
-        """What was taken is over: its key goes on."""
+    def end(self, turn: T) -> T | None:
+        """What was taken is over: its key goes on, with the one that is given back; None where it has no more."""
         self._in_lines -= 1
         self._blocked.discard(turn.key)
         line = self._lines[turn.key]
         line.popleft()
-        if line:
-            self._may_go.append(line[0])
-        else:
+        if not line:
             del self._lines[turn.key]
+            return None
+        self._may_go.append(line[0])
+        return line[0]

@@ -52,6 +52,7 @@ _MAX_BYTES: Final = 32 << 20
 _MISSED_S: Final = 1.0
 _LOST_S: Final = 5.0
 _SOON_S: Final = 1.0
+_OFTEN: Final = 10
 
 
 class _History(Enum):
@@ -107,6 +108,8 @@ class OrderedQueue(LaneWork):
         self._is_sure = False
         self._last_number = 0
         self._gap_at = 0
+        self._too_many = 0
+        """How often in a row we held more than anybody has been given: some of it is gone."""
         self._checking: asyncio.Task[None] | None = None
         self._has_history = has_history
         self._history = _History.PENDING if has_history() else _History.OVER
@@ -119,7 +122,8 @@ class OrderedQueue(LaneWork):
         return not self._held
 
     def _replies(self) -> Iterable[str]:
-        return [held.reply for held in self._held.values()]
+        # Not of what the trials have: they hand it back, and it would come again only when nobody says that any more.
+        return [held.reply for held in self._held.values() if not held.is_tried]
 
     def _room(self) -> int:
         return 0 if self._target.is_paused else max(_AHEAD - self._order.ahead, 0)
@@ -221,8 +225,14 @@ class OrderedQueue(LaneWork):
         ours = sum(held.number <= upto for held in self._held.values())
         if ours == info["num_ack_pending"] and self._gap_at <= upto:
             self._is_sure = True
+            self._too_many = 0
             self._last_number = max(self._last_number, upto)
             self._admit()
+            return
+        log.debug("ordered.not_sure", lane=self.lane, given=info["num_ack_pending"], ours=ours)
+        self._too_many = self._too_many + 1 if ours > info["num_ack_pending"] else 0
+        if self._too_many == _OFTEN:
+            self._lose()
 
     def _said_in_progress(self, at: float) -> None:
         self._tools.start(self._renew(at), "renewing")
@@ -248,6 +258,7 @@ class OrderedQueue(LaneWork):
         self._order = Order()
         self._asked_for.clear()
         self._is_sure = False
+        self._too_many = 0
         self._under_way = 0
         self._lease_until = self._loop.time() + _LEASE_S
 
@@ -409,11 +420,10 @@ class OrderedQueue(LaneWork):
 
     def _release(self, held: _Held) -> None:
         held.delivery = None
-        if self._held.get(held.place) is held:
-            self._settled_lately.add(held.sequence, _number(held.accepted))
-            self._end(held)
-        else:
-            self._tools.bus.post(held.reply, b"+ACK")
+        if self._held.get(held.place) is not held or self._loop.time() > self._lease_until:
+            return  # somebody else has been given it, maybe, and would look in vain for what is acknowledged here
+        self._settled_lately.add(held.sequence, _number(held.accepted))
+        self._end(held)
 
     def _end(self, held: _Held, word: bytes | None = b"+ACK") -> None:
         """It is over, or said to be by somebody else where there is no ``word``: its key goes on."""
@@ -422,7 +432,8 @@ class OrderedQueue(LaneWork):
         self._tools.settler.left(self.lane, 1)
         self._let_go(held)
         self._under_way -= 1
-        self._order.end(held)
+        if (after := self._order.end(held)) is not None:
+            after.is_suspect = False  # its turn has never come before, so it has ended nobody
         self._puller.wake()
         self._go_on()
 
