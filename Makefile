@@ -1,6 +1,6 @@
 # Needs make (GNU 3.81 or newer) and Python 3.11 or newer, nothing else. All paths are relative: spaces do no harm.
 .DEFAULT_GOAL := help
-.PHONY: help up test test-real chaos check fmt bench docs clean
+.PHONY: help up test test-real chaos ordering check fmt bench docs clean
 
 BIN := .venv/bin
 SETUP := sh tools/setup.sh
@@ -21,6 +21,9 @@ test-real: ## tests against tools that are not Python packages
 
 chaos: ## ten minutes of faults and hostile sinks, 500,000 deliveries, nothing missing; options: make chaos ARGS='--seed 3'
 	@$(SETUP) && exec $(BIN)/python -m tests.chaos --seconds 600 --min-deliveries 500000 $(ARGS)
+
+ordering: ## 100,000 events with eight keys while dispatchers are killed: none out of order; options: make ordering ARGS='--seed 3'
+	@$(SETUP) && exec $(BIN)/python -m tests.ordering $(ARGS)
 
 check: ## lint, format, types, import rules
 	@$(SETUP)

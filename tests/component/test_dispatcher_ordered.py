@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from scaup.core.bus.connection import Msg
+from scaup.core.codec import kept, stored
+from scaup.core.codec.kept import Facts
+from scaup.core.model import names
+from scaup.core.model.errors import BusRequestError
+from scaup.core.model.names import BrokerUid, Lane, TriggerUid
 from scaup.dispatcher.order import PARTITION_KEY
 from tests.support.dataplane import World, delivery, working, world
+from tests.support.events import BROKER, an_event
 from tests.support.natsserver import NatsServer
 from tests.support.sinks import OK, Reaction, Request, Sink, answer, sink
 from tests.support.waiting import eventually
 
+LANE = Lane(BrokerUid(BROKER), TriggerUid("t"))
 KEYS = tuple("abcdefgh")
 
 
@@ -84,3 +94,109 @@ async def test_key_goes_on_when_its_failing_event_has_become_a_dead_letter(nats:
         assert there.ids == [*ids[:4], *(["e-5"] * 3), *ids[5:]]
         [letter] = await here.dead_letters(1)
         assert (letter.event.id, letter.facts.attempts) == ("e-5", 3)
+
+
+async def test_history_goes_before_what_is_new(nats: NatsServer) -> None:
+    async with working(nats.url) as here, sink(answer(202, delay_s=0.002)) as there:
+        past = [await here.send() for _ in range(300)]
+        await here.until_settled()
+        await here.trigger("t", there.url, ordered=True, start="all")
+        new = [await here.send() for _ in range(50)]
+        await eventually(lambda: new[-1] in there.ids, "all have come", within_s=20)
+        await here.until_queues_hold(0)
+        assert there.ids == past + new
+
+
+async def test_order_holds_for_what_comes_after_a_trigger_has_become_ordered_and_nothing_is_lost_on_the_way(
+    nats: NatsServer,
+) -> None:
+    async with working(nats.url) as here, sink() as there:
+        await here.trigger("t", there.url, paused=True)
+        before = await here.send_many(200)
+        await here.until_queues_hold(200)
+        assert len(await here.queue_entries()) < 200  # they are bundled
+        await here.trigger("t", there.url, ordered=True)
+        await here.until_queues_hold(0)
+        after = [await here.send() for _ in range(100)]
+        await here.until_settled()
+        await here.until_queues_hold(0)
+        assert sorted(there.ids[:200]) == sorted(before)
+        assert there.ids[200:] == after
+        await here.trigger("t", there.url)
+        more = await here.send_many(50)
+        await eventually(lambda: set(there.ids[300:]) == set(more), "it goes on without order")
+        await here.until_queues_hold(0)
+
+
+async def test_nothing_goes_while_somebody_else_holds_a_part_of_the_queue(nats: NatsServer) -> None:
+    """Two dispatchers may take themselves for the owner; each is given a part, and none knows what the other has."""
+    async with working(nats.url) as here, sink(answer(202, delay_s=0.002)) as there:
+        await here.trigger("t", there.url, ordered=True, paused=True)
+        await here.send_many(400)
+        await here.until_settled()
+        foreign: list[Msg] = []
+
+        async def keep(msg: Msg) -> None:
+            foreign.append(msg)
+
+        inbox = here.bus.client.new_inbox()
+        await here.bus.subscribe(inbox, keep)
+        pull = f"$JS.API.CONSUMER.MSG.NEXT.{names.queue_stream(here.broker.uid)}.{names.lane_consumer(LANE)}"
+        request = b'{"batch": 100, "expires": 5000000000}'
+        await eventually(lambda: _has_consumer(here), "the queue is worked")
+        await here.bus.publish(pull, request, inbox)
+        await eventually(lambda: len(foreign) == 100, "the other has its part")
+        await here.trigger("t", there.url, ordered=True)
+        last = await here.send()
+        await here.until_settled()
+        await eventually(lambda: _is_given(here, 100), "the owner has been given something, too")
+        assert not there.requests
+        for msg in foreign:
+            here.bus.post(msg.reply, b"-NAK")
+        await here.until_queues_hold(0, within_s=20)
+        assert there.ids == [(msg.headers or {})["ce-id"] for msg in await here.log()]
+        assert there.ids[-1] == last
+
+
+async def _info(here: World) -> dict[str, Any] | None:
+    try:
+        return await here.bus.api(f"CONSUMER.INFO.{names.queue_stream(here.broker.uid)}.{names.lane_consumer(LANE)}")
+    except BusRequestError:
+        return None
+
+
+async def _has_consumer(here: World) -> bool:
+    return await _info(here) is not None
+
+
+async def _is_given(here: World, more_than: int) -> bool:
+    info = await _info(here)
+    return info is not None and info["num_ack_pending"] > more_than
+
+
+async def test_a_mark_that_nobody_wrote_is_missed_by_the_owner(nats: NatsServer) -> None:
+    """Who parked was killed before it wrote one. Of a log that is lost none can come."""
+    async with working(nats.url) as here, sink() as there:
+        await here.trigger("t", there.url, ordered=True)
+        accepted = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+
+        async def park(name: str, sequence: int) -> None:
+            headers = kept.to_headers(Facts(sequence, accepted)) | stored.to_headers(an_event(b"{}", id=name))
+            await here.bus.acked.store(names.queue_subject(LANE), b"{}", headers)
+
+        await park("late", 1)
+        await park("of-another-log", 1_000_000)
+        await here.trigger("nobodys", there.url, attributes={"type": "never"})
+        await here.send(type="other")  # so that the log is acknowledged beyond the first
+        await eventually(lambda: "late" in there.ids, "it comes")
+        await eventually(lambda: "of-another-log" in there.ids, "it comes in the end", within_s=15)
+
+
+async def test_what_is_no_event_is_thrown_away_and_the_others_go_on(nats: NatsServer) -> None:
+    async with working(nats.url) as here, sink() as there:
+        await here.trigger("t", there.url, ordered=True)
+        for headers in ({}, {kept.SEQUENCE: "x"}, {kept.SEQUENCE: "1", kept.NOT_BEFORE: "x"}):
+            await here.bus.acked.store(names.queue_subject(LANE), b"{}", headers)
+        sent = await here.send()
+        await eventually(lambda: there.ids == [sent], "the next one comes")
+        await here.until_queues_hold(0)

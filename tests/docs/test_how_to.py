@@ -15,6 +15,9 @@ from tests.support.waiting import eventually
 HELLO = Path(__file__).parents[2] / "examples" / "hello"
 
 
+EXAMPLES = HELLO.parent
+
+
 def received(url: str) -> list[str]:
     with urllib.request.urlopen(url, timeout=5) as answer:
         return [event["id"] for event in orjson.loads(answer.read())]
@@ -29,3 +32,11 @@ async def test_pausing(tmp_path: Path) -> None:
         everything = up.url(8088, "/events")
         await eventually(lambda: received(everything) == ["while-paused", "never-seen"], "what waited is delivered")
         assert received(up.url(8089, "/events")) == ["while-paused"]
+
+
+async def test_order(tmp_path: Path) -> None:
+    data, offset = tmp_path / "data", free_offset()
+    shutil.copytree(EXAMPLES, tmp_path / "examples")
+    with scaup_up(data, offset) as up:
+        up.wait_until_up()
+        follow("how-to/order.md", tmp_path, data / "kubeconfig", offset)

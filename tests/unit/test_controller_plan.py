@@ -315,6 +315,7 @@ def test_a_trigger_is_not_let_go_before_its_address_is_known_or_known_to_be_miss
     assert orjson.loads(values[DUCK_KEY]) == {"addresses": [], "reason": "there is no such object"}
 
 
+ORDER = "kafka.eventing.knative.dev/delivery.order"
 HELD = {"scaup.dev/paused": "true", "scaup.dev/max-in-flight": "7", "scaup.dev/rate": "0.5"}
 
 
@@ -322,6 +323,13 @@ def test_a_trigger_is_paused_and_limited_by_its_annotations() -> None:
     definition = one(planned([broker()], [trigger(annotations=HELD)])).definition
     assert definition is not None
     assert (definition.paused, definition.max_in_flight, definition.rate) == (True, 7, 0.5)
+
+
+@pytest.mark.parametrize(("value", "is_ordered"), [("ordered", True), ("unordered", False)])
+def test_a_trigger_is_ordered_by_its_annotation(value: str, *, is_ordered: bool) -> None:
+    definition = one(planned([broker()], [trigger(annotations={ORDER: value})])).definition
+    assert definition is not None
+    assert definition.ordered is is_ordered
 
 
 @pytest.mark.parametrize(
@@ -337,6 +345,7 @@ def test_a_trigger_is_paused_and_limited_by_its_annotations() -> None:
         ("scaup.dev/rate", "1e3", "from 0.001 to 1,000,000, found '1e3'"),
         ("scaup.dev/rate", "-1", "from 0.001 to 1,000,000, found '-1'"),
         ("scaup.dev/rate", "10/s", "such as 100 or 0.5"),
+        (ORDER, "sorted", "expected ordered or unordered, found 'sorted'"),
     ],
 )
 def test_a_mistaken_annotation_is_named_and_what_runs_stays_as_it_is(name: str, value: Any, expected: str) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from scaup.cli.kinds import BROKER, TRIGGER, Kind
 from scaup.cli.merging import LAST_APPLIED
-from scaup.core.model.annotations import MAX_IN_FLIGHT, PAUSED, RATE
+from scaup.core.model.annotations import MAX_IN_FLIGHT, ORDER, PAUSED, RATE
 
 Item = dict[str, Any]
 Column = tuple[str, Callable[[Item], str]]
@@ -111,6 +111,7 @@ def as_list(items: Sequence[Any]) -> Item:
 
 
 _WIDTH: Final = 12
+_IN_ORDER: Final = "the events of each partitionkey one after the other; those without one are one sequence"
 
 
 def held_back(annotations: dict[str, Any]) -> str:
@@ -134,6 +135,7 @@ def description(kind: Kind, item: Item, triggers: Sequence[Item] = ()) -> str:
     subscriber = (item.get("status") or {}).get("subscriberUri")
     head += [("Subscriber", subscriber)] if subscriber else []
     head += [("Held back", held)] if kind == TRIGGER and (held := held_back(annotations)) else []
+    head += [("Order", _IN_ORDER)] if kind == TRIGGER and annotations.get(ORDER.name) == "ordered" else []
     head += [("Created", str(metadata.get("creationTimestamp", ""))), ("UID", str(metadata.get("uid", "")))]
     text = [f"{title + ':':{_WIDTH}} {value}" for title, value in head]
     for title, value in (("Labels", metadata.get("labels")), ("Annotations", annotations), ("Spec", item.get("spec"))):

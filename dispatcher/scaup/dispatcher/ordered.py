@@ -75,6 +75,7 @@ class _Held(Turn):
     accepted: str
     arrived_at: float
     size: int
+    is_replay: bool
     event: tuple[dict[str, str], bytes] | None
     """Headers and data; None where they are to be read again."""
     facts: Facts | None = None
@@ -164,13 +165,14 @@ class OrderedQueue(LaneWork):
             accepted=headers.get(kept.ACCEPTED, ""),
             arrived_at=self._loop.time(),
             size=size,
+            is_replay=kept.REPLAY in headers,
             event=(headers, msg.data) if self._bytes + size <= _MAX_BYTES else None,
         )
         held.is_suspect = self._is_suspect(held, headers)
         self._held[place] = held
         if held.event is not None:
             self._bytes += size
-        if kept.REPLAY in headers:
+        if held.is_replay:
             self._asked_for.append(held)
         else:
             self._order.add(held)
@@ -330,8 +332,8 @@ class OrderedQueue(LaneWork):
     # One event.
 
     def _offer(self, held: _Held) -> None:
-        if (held.sequence, _number(held.accepted)) in self._settled_lately:
-            self._end(held)  # it was stored twice
+        if not held.is_replay and (held.sequence, _second(held.accepted)) in self._settled_lately:
+            self._end(held)  # it was stored twice, or has come with the history
         elif held.event is None:
             self._tools.start(self._read_again(held), "reading-again")
         elif held.is_suspect:
@@ -422,7 +424,7 @@ class OrderedQueue(LaneWork):
         held.delivery = None
         if self._held.get(held.place) is not held or self._loop.time() > self._lease_until:
             return  # somebody else has been given it, maybe, and would look in vain for what is acknowledged here
-        self._settled_lately.add(held.sequence, _number(held.accepted))
+        self._settled_lately.add(held.sequence, _second(held.accepted))
         self._end(held)
 
     def _end(self, held: _Held, word: bytes | None = b"+ACK") -> None:
@@ -461,6 +463,6 @@ class OrderedQueue(LaneWork):
         self._let_go(held)
 
 
-def _number(accepted: str) -> int:
-    """A time of acceptance (RFC 3339 text) as microseconds since the epoch; 0 for none."""
-    return int(datetime.fromisoformat(accepted).timestamp() * 1e6) if accepted else 0
+def _second(accepted: str) -> int:
+    """A time of acceptance (RFC 3339 text) in seconds since the epoch; 0 for none. It is written in several ways."""
+    return int(datetime.fromisoformat(accepted).timestamp()) if accepted else 0
