@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Final
 
-from scaup.core.codec import http, percent
-from scaup.core.codec.kept import MAX_ERROR_DATA
+from scaup.core.bus.client import header_lines
+from scaup.core.codec import bundle, http, kept, percent
+from scaup.core.codec.kept import MAX_ERROR_DATA, Facts
 from scaup.core.codec.stored import from_headers
 from scaup.core.http.outbound import Answer, NoAnswerError, Origin, Outbound, SwitchedError
 from scaup.core.model.definitions import Address
@@ -35,6 +36,7 @@ class Outgoing:
     data: bytes
     _binary: bytes | None = None
     _event: Event | None = None
+    _frame: tuple[Facts, bytes] | None = None
 
     @property
     def event(self) -> Event:
@@ -68,6 +70,13 @@ class Outgoing:
                     lines.append(f"{name}: {value}\r\n")
             self._binary = "".join(lines).encode()
         return self._binary
+
+    def frame(self, facts: Facts) -> bytes:
+        """The event and what is known of its delivery as a part of a bundle."""
+        if self._frame is None or self._frame[0] is not facts:
+            lines = header_lines({**kept.event_headers(self.headers), **kept.to_headers(facts)})
+            self._frame = facts, bundle.frame(lines, self.data)
+        return self._frame[1]
 
     def structured(self) -> tuple[bytes, bytes]:
         """Header lines and body of structured mode."""

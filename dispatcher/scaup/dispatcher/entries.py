@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from scaup.core.codec.kept import Facts
 from scaup.core.model.names import Lane, TriggerUid
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.suspicion import Place
+
+_UNKNOWN: Final = Facts(0)
 
 
 @dataclass(slots=True, eq=False)
@@ -81,11 +84,17 @@ class LogEntry:
     """How often JetStream has given it to a dispatcher, this time included."""
     offered_at: float = 0.0
     """Loop time at which its deliveries began; 0 before."""
+    facts: Facts = _UNKNOWN
+    """Of its delivery to any Trigger, before the first attempt; set when it is known that one wants it."""
     remaining: int = 0
     is_abandoned: bool = False
     deliveries: list[Delivery] = field(default_factory=list)
     settled: set[TriggerUid] = field(default_factory=set)
     """Triggers whose share is settled, for when the entry comes again."""
+
+
+Untried = Delivery | LogEntry
+"""An event of a log before its first attempt: a delivery, or the whole entry where nothing was begun."""
 
 
 @dataclass(slots=True, eq=False)

@@ -7,8 +7,7 @@ Every method returns when the consequence is stored and raises BusError when it 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -32,7 +31,7 @@ from scaup.core.runtime.definitions import Definitions
 from scaup.dispatcher import metrics
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.counts import Counts
-from scaup.dispatcher.entries import Delivery
+from scaup.dispatcher.entries import Delivery, Untried
 from scaup.dispatcher.marks import Marks
 
 log = structlog.get_logger()
@@ -55,6 +54,10 @@ _REMEMBERED: Final = 10_000
 def now_text() -> str:
     """This moment as RFC 3339 text."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Groups = Mapping[tuple[Lane, str], Sequence[Untried]]
+"""What is to be parked, by lane and reason."""
 
 
 class Settler:
@@ -103,43 +106,40 @@ class Settler:
         """So many events of the lane's queue wait there no more."""
         self._counts.add(lane, -events)
 
-    async def park_all(self, parked: list[tuple[Delivery, str]]) -> None:
-        """Untried events of one Broker's log into the queues of their lanes, with reasons, in one write.
+    async def park_all(self, groups: Groups) -> list[tuple[Lane, str, Sequence[Untried], int | None]]:
+        """Untried events of one Broker's log into the queues of their lanes, in one write; each group with its reason.
 
-        Those of a lane are bundled, unless they are to be delivered in order. Sets ``parked`` of those that are stored;
-        ``park`` says why the others are not.
+        Those of a lane are bundled, unless they are to be delivered in order. Gives back what was stored together, each
+        time with its sequence in the queue, or None where it was not stored; ``park`` says why.
         """
-        lanes: dict[Lane, list[tuple[Delivery, bytes]]] = {}
-        last: tuple[Outgoing, Facts] | None = None
-        frame = b""
-        for delivery, _ in parked:
-            outgoing, facts = delivery.outgoing, delivery.facts
-            if last is None or last[0] is not outgoing or last[1] is not facts:  # the lanes of one event come together
-                last = outgoing, facts
-                headers = {**kept.event_headers(outgoing.headers), **kept.to_headers(facts)}
-                frame = bundle.frame(header_lines(headers), outgoing.data)
-            lanes.setdefault(delivery.lane, []).append((delivery, frame))
-        bundles = [(lane, chunk) for lane, group in lanes.items() for chunk in bundle.chunks(group, self._most(lane))]
-        results: Sequence[object] = ()
-        for lane, chunk in bundles:
+        bundles = [
+            (lane, reason, chunk)
+            for (lane, reason), items in groups.items()
+            for chunk in bundle.chunks([(item, item.outgoing.frame(item.facts)) for item in items], self._most(lane))
+        ]
+        for lane, _, chunk in bundles:
             self._counts.add(lane, len(chunk))
+        results: Sequence[object] = ()
         try:
-            results = await self._bus.acked.store_all([_entry(lane, chunk) for lane, chunk in bundles])
+            results = await self._bus.acked.store_all([_entry(lane, chunk) for lane, _, chunk in bundles])
         finally:
-            for (lane, chunk), result in zip_longest(bundles, results):
-                if isinstance(result, Stored):
-                    for delivery, _ in chunk:
-                        delivery.parked = result.sequence
-                else:
+            for (lane, _, chunk), result in zip_longest(bundles, results):
+                if not isinstance(result, Stored):
                     self._counts.add(lane, -len(chunk))
-        stored = Counter((delivery.lane, reason) for delivery, reason in parked if delivery.parked is not None)
-        for (lane, reason), number in stored.items():
-            self._trigger_counter(lane, reason, number)
-        for lane in {lane for lane, _ in stored}:
-            self._tell_owner(lane)
-            if self._definitions.is_ordered(lane):
-                places = [delivery.facts.sequence for delivery, _ in lanes[lane] if delivery.parked is not None]
-                self.marks.need(lane, min(places), max(places))
+        parked: list[tuple[Lane, str, Sequence[Untried], int | None]] = []
+        for (lane, reason, chunk), result in zip(bundles, results, strict=True):
+            items = [item for item, _ in chunk]
+            parked.append((lane, reason, items, result.sequence if isinstance(result, Stored) else None))
+            if isinstance(result, Stored):
+                self._are_parked(lane, reason, items)
+        return parked
+
+    def _are_parked(self, lane: Lane, reason: str, items: Sequence[Untried]) -> None:
+        self._trigger_counter(lane, reason, len(items))
+        self._tell_owner(lane)
+        if self._definitions.is_ordered(lane):
+            places = [item.facts.sequence for item in items]
+            self.marks.need(lane, min(places), max(places))
 
     def _most(self, lane: Lane) -> int:
         """Events in an entry: what is to be delivered in order is settled one by one."""
@@ -312,7 +312,7 @@ class Settler:
             metrics.PARKED.labels(*self._labels(trigger), reason).inc(number)
 
 
-def _entry(lane: Lane, chunk: Sequence[tuple[Delivery, bytes]]) -> Entry:
+def _entry(lane: Lane, chunk: Sequence[tuple[Untried, bytes]]) -> Entry:
     """An entry for a lane's queue: a bundle, or one event under an id that keeps it from being parked twice."""
     first = chunk[0][0]
     if len(chunk) > 1:

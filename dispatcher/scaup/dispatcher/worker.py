@@ -10,6 +10,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -117,7 +118,7 @@ class BrokerWorker:
     def hand_back(self, *, only_undelivered: bool = False) -> None:
         """Give what is held, or what no target has got yet, to the other dispatchers, at once. For the end."""
         for entry in list(self._held.values()):
-            if not (only_undelivered and entry.deliveries):
+            if not (only_undelivered and entry.offered_at):
                 self._post(entry.reply, nak())
                 self._let_go(entry)
 
@@ -254,35 +255,38 @@ class BrokerWorker:
         entry.offered_at = self._loop.time()
         entry.remaining = len(wanted)
         entry.settled |= done
-        lease_until = entry.arrived_at + _LEASE_S
         accepted = datetime.fromtimestamp(entry.accepted_ns / 1e9, UTC).isoformat(timespec="microseconds")
-        facts = Facts(entry.sequence, accepted)
-
-        def release(delivery: Delivery) -> None:
-            self._capacity.ended(delivery)
-            self._settled(entry, delivery.lane.trigger)
-
-        def abandon(delivery: Delivery) -> None:
-            self._capacity.ended(delivery)
-            entry.is_abandoned = True
-            self._settled(entry, None)
-
+        entry.facts = Facts(entry.sequence, accepted)
+        offered = []
         for uid in wanted:
             lane = Lane(self.broker, uid)
-            delivery = Delivery(lane, entry.outgoing, facts, release, abandon, lease_until)
-            entry.deliveries.append(delivery)
-        offered = 0
-        for delivery in entry.deliveries:
-            target = target_of(delivery.lane, self._targets, self._tools)
+            target = target_of(lane, self._targets, self._tools)
             if target.is_backed_up:
-                target.put_aside(delivery, target.why_aside)
+                self._tools.parking.add_entry(entry, lane, target.why_aside, self)
             else:
-                offered += 1
-                self._capacity.began(delivery)
-                target.offer(delivery)
-        self._fan_out = max(self._fan_out + _WEIGHT * (offered - self._fan_out), 1.0)
+                offered.append((target, self.delivery(entry, lane)))
+        for target, delivery in offered:
+            self._capacity.began(delivery)
+            target.offer(delivery)
+        self._fan_out = max(self._fan_out + _WEIGHT * (len(offered) - self._fan_out), 1.0)
 
-    def _settled(self, entry: LogEntry, trigger: TriggerUid | None) -> None:
+    def delivery(self, entry: LogEntry, lane: Lane) -> Delivery:
+        """An entry on its way to one Trigger."""
+        release, abandon = partial(self._release, entry), partial(self._abandon, entry)
+        delivery = Delivery(lane, entry.outgoing, entry.facts, release, abandon, entry.arrived_at + _LEASE_S)
+        entry.deliveries.append(delivery)
+        return delivery
+
+    def _release(self, entry: LogEntry, delivery: Delivery) -> None:
+        self._capacity.ended(delivery)
+        self.settled(entry, delivery.lane.trigger)
+
+    def _abandon(self, entry: LogEntry, delivery: Delivery) -> None:
+        self._capacity.ended(delivery)
+        entry.is_abandoned = True
+        self.settled(entry, None)
+
+    def settled(self, entry: LogEntry, trigger: TriggerUid | None) -> None:
         """One share of an entry is settled (or, without a Trigger, abandoned); with the last one the entry is."""
         if trigger is not None:
             entry.settled.add(trigger)
