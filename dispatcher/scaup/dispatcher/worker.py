@@ -126,6 +126,10 @@ class BrokerWorker:
         """Nothing is held."""
         return not self._held
 
+    def holds(self, sequence: int) -> bool:
+        """Whether the entry at that place of the log is in its hands."""
+        return sequence in self._held
+
     def _room(self) -> int:
         capacity = self._capacity
         by_deliveries = int(capacity.free_deliveries(self.broker) / self._fan_out) - len(self._arrived)
