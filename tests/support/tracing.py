@@ -1,15 +1,13 @@
-"""``scaup trace`` and ``scaup doctor`` in this process, in a thread of their own, against a test's world."""
+"""``scaup trace`` in this process, against a test's world: the same sources, told for programs and for people."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from scaup.cli.access import ApiAccess, NatsAccess
-from scaup.cli.trace import story
+from scaup.cli.trace import story, telling
+from scaup.cli.trace.fates import fates as fates_of
 from scaup.cli.trace.story import Asked
 from tests.support.dataplane import World
 from tests.support.waiting import eventually
@@ -38,12 +36,9 @@ class Traced:
 
 async def trace(here: World, event_id: str, access: ApiAccess | None = None, **asked: Any) -> Traced:
     """Trace an event that is known in one Broker."""
-    what = Asked(event_id, "default", **asked)
-    nats = NatsAccess(here.url)
-    text = await asyncio.to_thread(story.run, access, nats, what, "table")
-    listed = orjson.loads(await asyncio.to_thread(story.run, access, nats, what, "json"))
-    assert len(listed["items"]) == 1
-    return Traced(listed["items"][0], text)
+    (found,) = await story.find(access, NatsAccess(here.url), Asked(event_id, "default", **asked))
+    fates = fates_of(found)
+    return Traced(telling.as_object(found, fates), telling.description(found, fates))
 
 
 async def traced_as(here: World, event_id: str, state: str, trigger: str = "t", **asked: Any) -> Traced:

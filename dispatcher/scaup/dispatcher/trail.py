@@ -23,11 +23,15 @@ MOST_FAILED: Final = 1 << 13
 """Failed attempts that are remembered: about 4 MiB."""
 _MOST_WAYS: Final = 1 << 16
 _MOST_TOLD: Final = 2_000
+_MOST_ATTEMPTS: Final = 255
 _LONGEST_REASON: Final = 200
 _FIRST_ROOM: Final = 1 << 10
 _SEQUENCE: Final = struct.Struct("<q")
 _ENTRY: Final = struct.Struct("<dIfHBB")
 """When, which way (its number), seconds, status, attempts, end."""
+
+_REPLIED: Final = int(End.REPLIED)
+_DELIVERED: Final = int(End.DELIVERED)
 
 _Failed = tuple[int, int, int, float, float, int | None, str, float | None]
 
@@ -48,14 +52,14 @@ class Trail:
         self._entries = bytearray()
         self._number = 0
         self._failed: deque[_Failed] = deque(maxlen=most_failed)
-        self._ways: dict[tuple[Lane, str], int] = {}
+        self._ways: dict[Lane | tuple[Lane, str], int] = {}
         self._of_number: list[tuple[BrokerUid, Way, str]] = []
 
     def delivered(self, lane: Lane, facts: Facts, outcome: Outcome, seconds: float) -> None:
         """The sink has the event: it answered so, after ``seconds``; ``facts`` are those before this attempt."""
         if self._definitions is not None:
             status = outcome.status if isinstance(outcome, Accepted) else 200
-            end = End.REPLIED if isinstance(outcome, Replied) else End.DELIVERED
+            end = _REPLIED if isinstance(outcome, Replied) else _DELIVERED
             self._remember(lane, facts, end, facts.attempts + 1, status, seconds)
 
     def failed(self, lane: Lane, facts: Facts, verdict: Verdict, seconds: float) -> None:
@@ -73,7 +77,7 @@ class Trail:
     def ended(self, lane: Lane, facts: Facts, end: End) -> None:
         """The delivery came to another end than the sink; ``facts`` count its attempts."""
         if self._definitions is not None:
-            self._remember(lane, facts, end, facts.attempts, facts.status or 0, 0.0)
+            self._remember(lane, facts, int(end), facts.attempts, facts.status or 0, 0.0)
 
     def dropped(self, lane: Lane, facts: Facts, reason: str) -> None:
         """The event was given up by the policy of that name."""
@@ -100,8 +104,10 @@ class Trail:
             told.failed.append(Failed(way, attempt, at, seconds, reason, code, next_at))
             told.names[way.trigger] = name
 
-    def _remember(self, lane: Lane, facts: Facts, end: End, attempts: int, status: int, seconds: float) -> None:
-        number = self._number_of(lane, facts)
+    def _remember(self, lane: Lane, facts: Facts, end: int, attempts: int, status: int, seconds: float) -> None:
+        number = self._ways.get(lane) if facts.replay is None else None
+        if number is None:
+            number = self._number_of(lane, facts)
         place = self._number % self._most
         size = place * _SEQUENCE.size
         if size == len(self._sequences):
@@ -111,8 +117,9 @@ class Trail:
         elif self._number >= self._most:
             self._since = _ENTRY.unpack_from(self._entries, place * _ENTRY.size)[0]
         _SEQUENCE.pack_into(self._sequences, size, facts.sequence)
-        entry = (time.time(), number, seconds, status & 0xFFFF, min(attempts, 255), end)
-        _ENTRY.pack_into(self._entries, place * _ENTRY.size, *entry)
+        attempts = min(attempts, _MOST_ATTEMPTS)
+        at = place * _ENTRY.size
+        _ENTRY.pack_into(self._entries, at, time.time(), number, seconds, status & 0xFFFF, attempts, end)
         self._number += 1
 
     def _places(self, sequence: int) -> Iterator[int]:
@@ -129,11 +136,12 @@ class Trail:
     def _number_of(self, lane: Lane, facts: Facts) -> int:
         """Of a lane and replay, by which entries name them."""
         replay = "" if facts.replay is None else "dead-letter" if facts.replay.dead_letter else facts.replay.id
-        number = self._ways.get((lane, replay))
+        key = (lane, replay) if replay else lane
+        number = self._ways.get(key)
         if number is None:
             if len(self._of_number) >= _MOST_WAYS:
                 self._forget()
-            number = self._ways[lane, replay] = len(self._of_number)
+            number = self._ways[key] = len(self._of_number)
             trigger = self._definitions.triggers.get(lane.trigger) if self._definitions else None
             name = f"{trigger.namespace}/{trigger.name}" if trigger else ""
             self._of_number.append((lane.broker, Way(lane.trigger, lane.kind, replay), name))

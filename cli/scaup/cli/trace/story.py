@@ -50,14 +50,14 @@ class Asked:
 
 def run(access: ApiAccess | None, nats: NatsAccess, asked: Asked, output: str) -> str:
     """The text to print. Raises FailedError where nothing is known of the event."""
-    traced = asyncio.run(_trace(access, nats, asked))
+    traced = asyncio.run(find(access, nats, asked))
     if output == "json":
         return showing.as_json(showing.as_list([telling.as_object(found, fates(found)) for found in traced]))
     return "\n\n".join(telling.description(found, fates(found)) for found in traced)
 
 
-async def _trace(access: ApiAccess | None, nats: NatsAccess, asked: Asked) -> list[Sources]:
-    """What was found in each Broker that knows the event."""
+async def find(access: ApiAccess | None, nats: NatsAccess, asked: Asked) -> list[Sources]:
+    """What was found in each Broker that knows the event. Raises FailedError where none does."""
     shown = Progress()
     try:
         async with open_bus(nats) as bus:
