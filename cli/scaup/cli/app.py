@@ -14,6 +14,7 @@ import typer
 
 from scaup.cli.access import DATA, find_api, find_nats
 from scaup.cli.deadlettercommands import deadletters_app
+from scaup.cli.doctor.command import doctor
 from scaup.cli.filters.commands import filter_app
 from scaup.cli.options import Context, Files, Kubeconfig, Name, Namespace, NatsUrl, Output, OutputOption, Word
 from scaup.cli.replaycommand import replay
@@ -32,6 +33,7 @@ app.add_typer(filter_app, name="filter")
 app.add_typer(trigger_app, name="trigger")
 app.command()(replay)
 app.command()(trace)
+app.command()(doctor)
 
 
 @app.command()

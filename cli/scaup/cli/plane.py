@@ -5,7 +5,7 @@ For commands that look at what runs. Must not change any of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -83,6 +83,13 @@ async def ask_dispatchers(bus: Bus, broker: BrokerUid, sequence: int, expected: 
         except (ValueError, KeyError, TypeError):
             continue
     return sorted(told, key=lambda one: one.replica)
+
+
+def silent(live: Iterable[str], told: Iterable[Told]) -> list[str]:
+    """The dispatchers among the ``live`` replicas that did not say anything, by the names they report under."""
+    heard = {names.replica_key("dispatcher", one.replica) for one in told}
+    every = (key for key in live if key.startswith("dispatcher."))
+    return sorted(key.partition(".")[2] for key in every if key not in heard)
 
 
 async def server_now(bus: Bus) -> datetime:

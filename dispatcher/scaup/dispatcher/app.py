@@ -75,7 +75,7 @@ class Dispatcher:
         self._targets: dict[Lane, Target] = {}
         self._workers: dict[BrokerUid, tuple[BrokerWorker, asyncio.Task[None]]] = {}
         self._queues: dict[Lane, tuple[LaneQueue, asyncio.Task[None]]] = {}
-        self._telling = Telling(plane, trail, self._targets, self._holds)
+        self._telling = Telling(plane, trail, self._targets, self._holds, settings)
         self._roster = Roster()
         self._me = names.replica_key("dispatcher", plane.replica)
         self._starts = Starts(plane, self._roster, self._owns, settings.queue_quota)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from itertools import islice
 from typing import Final
 
@@ -18,6 +19,7 @@ from scaup.core.bus.connection import Msg
 from scaup.core.model.names import BrokerUid, Lane
 from scaup.core.model.trail import Told, Unwell, Way
 from scaup.core.runtime.plane import Plane
+from scaup.dispatcher.settings import DispatcherSettings
 from scaup.dispatcher.target import Target
 from scaup.dispatcher.trail import Trail
 
@@ -30,9 +32,16 @@ class Telling:
     """What a dispatcher says when it is asked."""
 
     def __init__(
-        self, plane: Plane, trail: Trail, targets: dict[Lane, Target], holds: Callable[[BrokerUid, int], bool]
+        self,
+        plane: Plane,
+        trail: Trail,
+        targets: dict[Lane, Target],
+        holds: Callable[[BrokerUid, int], bool],
+        settings: DispatcherSettings,
     ) -> None:
         """``holds`` says whether an entry of a Broker's log is in this dispatcher's hands."""
+        own = [(f.metadata["variable"], getattr(settings, f.name)) for f in fields(settings) if f.metadata]
+        self._settings = {variable: str(value) for variable, value in own if value is not None}
         self._plane = plane
         self._trail = trail
         self._targets = targets
@@ -52,7 +61,7 @@ class Telling:
         told = Told(self._plane.replica, time.time(), self._trail.started)
         self._trail.tell(told, broker, sequence)
         told.is_held = self._holds(broker, sequence)
-        told.unwell = self._unwell(broker)
+        told.unwell, told.settings = self._unwell(broker), self._settings
         await self._plane.bus.publish(msg.reply, told.to_bytes())
 
     def _unwell(self, broker: BrokerUid) -> list[Unwell]:

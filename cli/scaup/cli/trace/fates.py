@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final
 
+from scaup.cli import plane
 from scaup.cli.deadletterselect import name_of
 from scaup.cli.filters import verdicts
 from scaup.cli.trace.sources import Sources, Stage, is_reply, replay_of
@@ -265,7 +266,7 @@ def _inferred(found: Sources, seen: _Evidence) -> Fate:
 def _why_not_known(found: Sources) -> str:
     """Why no dispatcher remembers it."""
     accepted = found.logged.accepted
-    if silent := unheard(found):
+    if silent := plane.silent(found.live, found.told):
         return f"{', '.join(silent)} did not say which"
     if not found.told:
         return "no dispatcher runs that would know"
@@ -275,12 +276,6 @@ def _why_not_known(found: Sources) -> str:
     if accepted is None or since > accepted:
         return f"dispatchers remember what ended since {spoken_at(since)}"
     return "no dispatcher that runs did it: one that has stopped, or the Trigger did not want the event then"
-
-
-def unheard(found: Sources) -> list[str]:
-    """Dispatchers that report and did not answer."""
-    heard = {told.replica for told in found.told}
-    return sorted(name for name in found.live if name not in heard)
 
 
 def _match(found: Sources, trigger: TriggerDefinition) -> tuple[bool, str]:

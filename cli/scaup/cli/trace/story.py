@@ -129,7 +129,7 @@ class _Search:
         found.is_whole_queue = is_whole
         if look.entry is not None:
             found.replies, found.is_whole_replies = await finding.replies(bus, uid, logged.sequence, _MOST_REPLIES)
-        found.live = [key.partition(".")[2] for key in await plane.replicas(bus, now) if key.startswith("dispatcher.")]
+        found.live = [key for key in await plane.replicas(bus, now) if key.startswith("dispatcher.")]
         found.told = await plane.ask_dispatchers(bus, uid, logged.sequence, len(found.live))
         if logged.stage is Stage.HELD and not any(told.is_held for told in found.told):
             # Settled out of order, or a moment ago: the log's floor says so a little later.

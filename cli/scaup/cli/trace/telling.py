@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from scaup.cli import showing
+from scaup.cli import plane, showing
 from scaup.cli.lines import clean
-from scaup.cli.trace.fates import Attempt, Fate, State, unheard
+from scaup.cli.trace.fates import Attempt, Fate, State
 from scaup.cli.trace.sources import Sources, Stage, is_reply
 from scaup.cli.trace.words import spoken_at, spoken_s, spoken_span
 from scaup.core.model.names import DEAD_LETTER, TriggerUid
@@ -135,7 +135,7 @@ def _attempt(one: Attempt) -> list[str]:
 
 def not_known(found: Sources, fates: list[Fate]) -> list[str]:
     """What this trace cannot say, and why: each a sentence."""
-    said = [f"what {name} remembers: it did not answer" for name in unheard(found)]
+    said = [f"what {name} remembers: it did not answer" for name in plane.silent(found.live, found.told)]
     accepted = found.logged.accepted
     for told in found.told:
         if told.since is None:

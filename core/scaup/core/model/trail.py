@@ -111,6 +111,8 @@ class Told:
     unwell: list[Unwell] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     """Of the Triggers in all that, by uid: ``namespace/name``."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Its own, by their variables; none that holds a secret."""
 
     def to_bytes(self) -> bytes:
         """As it travels."""
