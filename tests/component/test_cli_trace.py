@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from scaup.cli.access import ApiAccess
 from scaup.cli.problems import FailedError
-from scaup.cli.up.datadir import DataDirectory
 from scaup.core.bus.deadletters import remove
 from scaup.core.bus.replays import send_again
 from scaup.core.codec.kept import Facts, Replay
@@ -20,8 +16,7 @@ from scaup.core.model import names
 from scaup.core.model.definitions import Destination
 from scaup.core.model.names import Lane
 from scaup.dispatcher.settle import now_text
-from tests.support.apiserver import TRIGGERS, ApiClient, api_server, trigger
-from tests.support.dataplane import World, delivery, working, world
+from tests.support.dataplane import delivery, working, world
 from tests.support.natsserver import NatsServer
 from tests.support.scaupup import scaup
 from tests.support.sinks import HANG, OK, answer, reply, sink
@@ -29,10 +24,15 @@ from tests.support.tracing import trace, traced_as
 from tests.support.waiting import eventually
 
 
-async def test_what_is_delivered_says_when_with_which_status_and_how_long_it_took(nats: NatsServer) -> None:
-    async with working(nats.url) as here, sink(answer(204, delay_s=0.05)) as there:
-        await here.trigger("t", there.url)
+async def test_what_is_delivered_shows_each_attempt_with_status_duration_and_why_another_was_made(
+    nats: NatsServer,
+) -> None:
+    first = answer(503, delay_s=0.05)
+    async with working(nats.url) as here, sink(first, answer(500, b"no"), OK) as there, sink() as well:
+        await here.trigger("retried", there.url)
+        await here.trigger("t", well.url)
         event = await here.send()
+        found = await traced_as(here, event, "Delivered", "retried")
         await here.until_settled()
         found = await trace(here, event)
         fate = found.of("t")
@@ -42,14 +42,22 @@ async def test_what_is_delivered_says_when_with_which_status_and_how_long_it_too
             None,
             None,
         )
-        (attempt,) = fate["attempts"]
-        assert (attempt["number"], attempt["status"], attempt["delivered"]) == (1, 204, True)
-        assert 0.05 <= attempt["seconds"] < 5
+        assert [(a["number"], a["status"], a["delivered"]) for a in fate["attempts"]] == [(1, 202, True)]
         log = found.value["log"]
         assert (log["position"], log["stage"]) == (1, "Settled")
         assert datetime.fromisoformat(log["acceptedAt"]) <= datetime.fromisoformat(fate["at"])
         assert "at the first attempt" in found.text
         assert "kept as history until" in found.text
+        attempts = found.of("retried")["attempts"]
+        assert [(a["number"], a["status"], a["delivered"]) for a in attempts] == [
+            (1, 503, False),
+            (2, 500, False),
+            (3, 202, True),
+        ]
+        assert attempts[0]["why"] == "the sink answered 503"
+        assert 0.05 <= attempts[0]["seconds"] < 5
+        due, came = (datetime.fromisoformat(at) for at in (attempts[0]["nextAt"], attempts[1]["at"]))
+        assert abs((due - came).total_seconds()) < 1
 
 
 async def test_what_is_filtered_out_says_by_which_part_of_the_filter(nats: NatsServer) -> None:
@@ -65,21 +73,6 @@ async def test_what_is_filtered_out_says_by_which_part_of_the_filter(nats: NatsS
         assert found.of("typed")["why"] == f"exact id: 'x' (the event has '{event}')"
         assert found.of("data")["why"] == "cel data.n > 3"
         assert any("the filters of now" in text for text in found.value["notKnown"])
-
-
-async def test_what_is_tried_again_shows_each_attempt_why_and_when_the_next_was_due(nats: NatsServer) -> None:
-    async with working(nats.url) as here, sink(answer(503), answer(500, b"no"), OK) as there:
-        await here.trigger("t", there.url)
-        found = await traced_as(here, await here.send(), "Delivered")
-        attempts = found.of("t")["attempts"]
-        assert [(a["number"], a["status"], a["delivered"]) for a in attempts] == [
-            (1, 503, False),
-            (2, 500, False),
-            (3, 202, True),
-        ]
-        assert attempts[0]["why"] == "the sink answered 503"
-        due, came = (datetime.fromisoformat(at) for at in (attempts[0]["nextAt"], attempts[1]["at"]))
-        assert abs((due - came).total_seconds()) < 1
 
 
 async def test_what_waits_says_for_what_and_until_when(nats: NatsServer) -> None:
@@ -98,48 +91,37 @@ async def test_what_waits_says_for_what_and_until_when(nats: NatsServer) -> None
         assert fate["why"] == "the sink answered 503; another attempt is due"
         assert "its Trigger is paused (`scaup trigger resume paused` ends that)" in found.of("paused")["why"]
         assert "its sink has no address now: v1/Service/default/web: it is not ready" in found.of("homeless")["why"]
-
-
-async def test_an_open_breaker_is_said_to_be_what_events_wait_for(nats: NatsServer) -> None:
-    async with working(nats.url) as here, sink(answer(503)) as there:
-        await here.trigger("t", there.url, delivery=delivery(retry=100, backoff_delay_s=0.01))
-        await here.send_many(20)
+        await here.trigger("breaks", there.url, delivery=delivery(retry=100))
+        event = (await here.send_many(20))[0]
+        found = await traced_as(here, event, "Waiting", "breaks")
 
         async def says_so() -> bool:
-            return "the breaker is open" in (await trace(here, "e-1")).text
+            return "the breaker is open" in (await trace(here, event)).of("breaks")["why"]
 
         await eventually(says_so, "the trace speaks of the breaker")
 
 
-async def test_what_is_dead_lettered_says_why_and_what_it_is_called_there(nats: NatsServer) -> None:
-    async with working(nats.url) as here, sink(answer(400)) as there:
+async def test_what_is_given_up_is_followed_to_where_it_is_kept_or_to_its_dead_letter_sink(nats: NatsServer) -> None:
+    async with working(nats.url) as here, sink(answer(400)) as there, sink(answer(503), OK) as dead:
         await here.trigger("t", there.url)
-        found = await traced_as(here, await here.send(), "DeadLetter")
-        fate = found.of("t")
-        assert (fate["why"], fate["deadLetter"]) == ("the sink answered 400, which is final", "broker-1-1")
-        assert "`scaup deadletters show broker-1-1`" in found.text
-        await remove(here.bus, here.broker.uid, [1])
-        found = await trace(here, "e-1")
-        assert found.of("t")["why"] == (
-            "given up, and kept as a dead letter that is gone now: replayed with success, or purged"
-        )
-
-
-async def test_a_dead_letter_sink_is_followed_to_its_end(nats: NatsServer) -> None:
-    async with working(nats.url) as here, sink(answer(500)) as there, sink(answer(503), OK) as dead:
         policy = delivery(retry=1, dead_letter_sink=Destination(uri=dead.url))
-        await here.trigger("t", there.url, delivery=policy)
+        await here.trigger("with-sink", "http://127.0.0.1:9/", delivery=policy)
         event = await here.send()
         await eventually(lambda: len(dead.requests) == 2, "the dead letter arrives")
-        found = await traced_as(here, event, "DeadLetterSink")
-        fate = found.of("t")
-        assert fate["attemptsMade"] == 2
-        assert [(a["sink"], a["number"], a["status"]) for a in fate["attempts"]] == [
-            ("subscriber", 1, 500),
-            ("subscriber", 2, 500),
+        found = await traced_as(here, event, "DeadLetterSink", "with-sink")
+        attempts = found.of("with-sink")["attempts"]
+        assert [(a["sink"], a["number"], a["status"]) for a in attempts] == [
+            ("subscriber", 1, None),
+            ("subscriber", 2, None),
             ("deadLetterSink", 1, 503),
             ("deadLetterSink", 2, 202),
         ]
+        fate = found.of("t")
+        assert (fate["state"], fate["why"]) == ("DeadLetter", "the sink answered 400, which is final")
+        assert fate["deadLetter"] == "broker-1-1"
+        assert "`scaup deadletters show broker-1-1`" in found.text
+        await remove(here.bus, here.broker.uid, [1])
+        assert "is gone now: replayed with success, or purged" in (await trace(here, event)).of("t")["why"]
 
 
 async def test_a_reply_is_found_from_the_event_and_the_event_from_the_reply(nats: NatsServer) -> None:
@@ -270,7 +252,7 @@ async def test_after_a_restart_what_is_stored_is_still_said_and_the_rest_is_said
         )
 
 
-async def test_a_dispatcher_that_is_told_to_remember_nothing_says_so(nats: NatsServer) -> None:
+async def test_dispatchers_that_are_told_to_remember_nothing_or_do_not_answer_are_named(nats: NatsServer) -> None:
     async with working(nats.url, {"trail": False, "replica": "mute"}) as here, sink() as there:
         await here.trigger("t", there.url)
         event = await here.send()
@@ -278,17 +260,11 @@ async def test_a_dispatcher_that_is_told_to_remember_nothing_says_so(nats: NatsS
         found = await trace(here, event)
         assert "SCAUP_TRAIL is off" in found.of("t")["why"]
         assert found.value["dispatchers"][0]["remembersSince"] is None
-
-
-async def test_a_dispatcher_that_does_not_answer_is_named(nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with working(nats.url, {"replica": "here"}) as here, sink() as there:
-        await here.trigger("t", there.url)
-        event = await here.send()
-        await here.until_settled()
+        assert "what mute did: its setting SCAUP_TRAIL is off" in found.value["notKnown"]
         bucket = f"$KV.{names.REPLICAS_BUCKET}.{names.replica_key('dispatcher', 'away')}"
         await here.bus.acked.store(bucket, b'{"revision": 1, "created": ""}')
         found = await trace(here, event)
-        assert found.of("t")["state"] == "Delivered"
+        assert "away did not say which" in found.of("t")["why"]
         assert "what away remembers: it did not answer" in found.value["notKnown"]
 
 
@@ -308,52 +284,21 @@ async def test_the_newest_of_several_is_traced_and_a_source_or_a_broker_says_whi
             await trace(here, "same", broker="two")
 
 
-@asynccontextmanager
-async def api_of(here: World, directory: Path) -> AsyncIterator[tuple[ApiClient, ApiAccess]]:
-    async with api_server(here.url) as api:
-        data = DataDirectory(directory / "data")
-        data.open()
-        data.note(api=api.url, nats=here.url, embedded=False)
-        data.close()
-        yield api, ApiAccess(str(data.kubeconfig), None)
-
-
-async def test_triggers_made_later_and_triggers_that_are_not_ready_are_told_by_the_api(
+async def test_the_command_works_with_nats_alone_prints_nothing_raw_and_exits_with_1_in_vain(
     nats: NatsServer, tmp_path: Path
 ) -> None:
-    async with working(nats.url) as here, sink() as there, api_of(here, tmp_path) as (api, access):
-        event = await here.send()
-        await here.until_settled()
-        stream = f"STREAM.INFO.{names.log_stream(here.broker.uid)}"
-        stored = datetime.fromisoformat((await here.bus.api(stream))["state"]["last_ts"])
-
-        async def is_later() -> bool:  # the API knows whole seconds
-            now = datetime.fromisoformat((await here.bus.api(stream))["ts"])
-            return now.replace(microsecond=0) > stored
-
-        await eventually(is_later, "a second has begun")
-        late = (await api.made(TRIGGERS, trigger("late", broker="one")))["metadata"]["uid"]
-        await here.trigger(late, there.url, name="late")
-        broken = await api.made(TRIGGERS, trigger("broken", broker="one"))
-        conditions = [{"type": "Ready", "status": "False", "reason": "BadFilter", "message": "no such dialect"}]
-        broken["status"] = {"conditions": conditions}
-        assert (await api("PUT", f"{TRIGGERS}/broken/status", broken)).status == 200
-        found = await trace(here, event, access)
-        assert found.of("late")["why"].startswith("the Trigger was made later, at 2")
-        assert found.of("broken")["why"].endswith("not Ready: BadFilter: no such dialect")
-
-
-async def test_the_command_prints_a_trace_or_says_in_vain_with_exit_code_1(nats: NatsServer, tmp_path: Path) -> None:
-    async with working(nats.url) as here, sink() as there, api_of(here, tmp_path) as (_, access):
+    async with working(nats.url) as here, sink() as there:
         await here.trigger("t", there.url)
-        event = await here.send(subject="\x1b[31mred")
+        event = await here.send(source="/te\x1b[31msts")
         await here.until_settled()
-        kubeconfig = Path(access.kubeconfig)
         done, vain = await asyncio.gather(
-            *(asyncio.to_thread(scaup, "trace", name, cwd=tmp_path, kubeconfig=kubeconfig) for name in (event, "none"))
+            *(asyncio.to_thread(scaup, "trace", name, "--nats-url", nats.url, cwd=tmp_path) for name in (event, "none"))
         )
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith(f"Event:      {event} of /tests, com.example.test\nBroker:     default/one\n")
-        done = vain
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("scaup trace: nothing is known of an event with id 'none'; ")
+        head = (
+            f"Event:      {event} of /te\N{REPLACEMENT CHARACTER}[31msts, com.example.test\nBroker:     default/one\n"
+        )
+        assert done.stdout.startswith(head)
+        assert "Not known:  when Triggers were made, and which are not Ready: the API was not asked" in done.stdout
+        assert (vain.returncode, vain.stdout) == (1, "")
+        assert vain.stderr.startswith("scaup trace: nothing is known of an event with id 'none'; ")

@@ -193,10 +193,11 @@ async def _ask_api(access: ApiAccess | None, traced: list[Sources]) -> None:
         for found in traced:
             found.has_api = False
     for found in traced:
-        found.defined = [_defined(item) for item in items if showing.broker_of(item) == found.broker.name]
+        found.defined = [defined(item) for item in items if showing.broker_of(item) == found.broker.name]
 
 
-def _defined(item: dict[str, Any]) -> Defined:
+def defined(item: dict[str, Any]) -> Defined:
+    """What the API says of a Trigger, as far as a trace needs it. Pure."""
     metadata = item["metadata"]
     status, reason, message = showing.ready(item)
     try:
