@@ -7,8 +7,7 @@ are elsewhere, which is why it is no more than a warning then.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -106,17 +105,27 @@ async def _why_not(host: str, port: int, gate: asyncio.Semaphore) -> str:
     return ""
 
 
-def denied(every: Iterable[Sink], told: Iterable[Told]) -> Iterator[Finding]:
-    """Sinks by number where ``SCAUP_SINK_DENY`` of a dispatcher allows none. Pure."""
-    networks = {text: Networks.parse(text) for one in told if (text := one.settings.get("SCAUP_SINK_DENY"))}
+def denied(every: Iterable[Sink], told: Iterable[Told]) -> tuple[list[Sink], list[Finding]]:
+    """Those where ``SCAUP_SINK_DENY`` of the dispatchers lets attempts be made, and a finding for each other. Pure.
+
+    A name is let through: what it stands for is asked at each attempt.
+    """
+    networks = [Networks.parse(text) for text in {one.settings.get("SCAUP_SINK_DENY", "") for one in told} if text]
+    allowed: list[Sink] = []
+    found: list[Finding] = []
     for sink in every:
-        try:
-            ipaddress.ip_address(sink.host)
-        except ValueError:
-            continue  # a name: what it stands for is asked at each attempt
-        for members in networks.values():
-            if (network := members.holding(sink.host)) is not None:
-                says = f"{sink.words} is at {sink.url}, and SCAUP_SINK_DENY of the dispatchers denies {network}"
-                do = "move the sink, or change SCAUP_SINK_DENY: every attempt fails as it is"
-                yield error("settings.sink_denied", about_trigger(sink.trigger), says, do)
-                break
+        network = next((held for members in networks if (held := _holding(members, sink.host))), None)
+        if network is None:
+            allowed.append(sink)
+        else:
+            says = f"{sink.words} is at {sink.url}, and SCAUP_SINK_DENY of the dispatchers denies {network}"
+            do = "move the sink, or change SCAUP_SINK_DENY: every attempt fails as it is"
+            found.append(error("settings.sink_denied", about_trigger(sink.trigger), says, do))
+    return allowed, found
+
+
+def _holding(members: Networks, host: str) -> object:
+    try:
+        return members.holding(host)
+    except ValueError:
+        return None

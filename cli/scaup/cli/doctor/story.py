@@ -102,8 +102,8 @@ async def _look(bus: Bus, asked: Asked, found: Diagnosis) -> None:
     found.findings += contradictions.of_dispatchers(told)
     found.findings += contradictions.of_triggers(snapshot, told)
     every, missing = sinks.sinks(snapshot)
-    found.findings += missing
-    found.findings += sinks.denied(every, told)
+    every, denied = sinks.denied(every, told)
+    found.findings += missing + denied
     if asked.connects:
         found.findings += await sinks.reachable(every, [one for answers in by_broker.values() for one in answers])
     for broker in snapshot.brokers.values():
