@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scaup.cli.problems import FailedError
+from scaup.core.bus import topology
 from scaup.core.bus.deadletters import remove
 from scaup.core.bus.replays import send_again
 from scaup.core.codec.kept import Facts, Replay
@@ -192,6 +193,16 @@ async def test_what_is_under_way_says_in_whose_hands_it_is(nats: NatsServer) -> 
         assert "in the hands of one" in found.text
 
 
+async def test_an_attempt_that_takes_long_is_under_way_while_the_event_waits_in_its_queue(nats: NatsServer) -> None:
+    async with working(nats.url, {"slow_s": 0.1}) as here, sink(HANG) as there:
+        await here.trigger("t", there.url)
+        event = await here.send()
+        await here.until_queues_hold(1)
+        fate = (await traced_as(here, event, "UnderWay")).of("t")
+        assert (fate["attemptsMade"], fate["attempts"][0]["why"]) == (1, "no answer yet")
+        assert "its sink takes long to answer" in fate["why"]
+
+
 async def test_events_in_bundles_are_found(nats: NatsServer) -> None:
     async with working(nats.url) as here, sink() as there:
         await here.trigger("t", there.url, paused=True)
@@ -221,6 +232,10 @@ async def test_what_expired_from_history_is_said_to_be_looked_for_in_vain(nats: 
         found = await trace(here, dead)  # its dead letter is kept, with the facts of its delivery
         assert (found.value["log"]["stage"], found.value["log"]["position"]) == ("Trimmed", 2)
         assert found.of("bad")["attempts"][0]["status"] == 400
+        await here.bucket.delete(names.broker_key(here.broker.uid))
+        await topology.remove_broker(here.bus, here.broker.uid)
+        found = await trace(here, dead)  # and outlives its Broker
+        assert (found.value["broker"], found.of("bad")["state"]) == ("one (deleted)", "DeadLetter")
 
 
 async def test_after_a_restart_what_is_stored_is_still_said_and_the_rest_is_said_to_be_forgotten(

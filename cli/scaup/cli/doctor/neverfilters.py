@@ -6,6 +6,7 @@ Must not ask the filter service: what it would answer is evaluated here by the s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from scaup.cli.doctor.findings import Finding, error, warning
@@ -13,6 +14,7 @@ from scaup.cli.doctor.work import about_trigger
 from scaup.cli.filters import verdicts
 from scaup.core.bus import ranges
 from scaup.core.bus.connection import Bus
+from scaup.core.bus.finding import between
 from scaup.core.codec import stored
 from scaup.core.filters.compiled import compile_tree, evaluate
 from scaup.core.filters.explain import explain
@@ -23,6 +25,9 @@ from scaup.core.model.definitions import BrokerDefinition, TriggerDefinition
 from scaup.core.model.errors import DefinitionError
 
 SAMPLE: Final = 1_000
+_AT_ONCE: Final = 50
+_BYTES: Final = 32 << 20
+"""Of data: then the sample is large enough, however few events it is."""
 FEWEST: Final = 20
 """Of fewer events nothing is concluded."""
 _MEND: Final = "see what an event needs with `scaup filter explain`; or delete the Trigger if it is of no use"
@@ -87,18 +92,19 @@ def _demands(tree: Tree) -> Iterator[tuple[str, str, str]]:
 
 
 async def sample(bus: Bus, broker: BrokerDefinition) -> list[Subject]:
-    """The newest events of a Broker's log, as filters see them. Raises BusError."""
+    """The newest events of a Broker's log, as filters see them, oldest first. Raises BusError."""
     history = await ranges.history(bus, broker.uid)
-    start, found = max(history.first, history.last - SAMPLE + 1), []
-    while start <= history.last:
-        batch = await ranges.read(bus, broker.uid, start, history.last)
-        for entry in batch.entries:
-            try:
+    found: list[Subject] = []
+    size, end = 0, history.last
+    while end >= history.first and len(found) < SAMPLE and size < _BYTES:
+        start = max(history.first, end - _AT_ONCE + 1)
+        some: list[Subject] = []
+        async for entry in between(bus, broker.uid, start, end):
+            size += len(entry.data)
+            with suppress(ValueError):  # somebody else wrote it, and it is no event
                 event = stored.from_headers(entry.headers, entry.data)
-            except ValueError:
-                continue
-            found.append(Subject(event.attributes, event.data))
-        start = batch.following
+                some.append(Subject(event.attributes, event.data))
+        found, end = some + found, start - 1
     return found
 
 

@@ -18,7 +18,7 @@ from scaup.cli.trace.sources import Sources, Stage, is_reply, replay_of
 from scaup.cli.trace.words import spoken_at, spoken_s
 from scaup.core.bus.deadletters import DeadLetter
 from scaup.core.bus.finding import Queued
-from scaup.core.codec.kept import Facts
+from scaup.core.codec.kept import NO_ANSWER_YET, Facts
 from scaup.core.filters.explain import explain
 from scaup.core.filters.parse import parse_filters
 from scaup.core.filters.subject import Subject
@@ -180,6 +180,10 @@ def _stored(found: Sources, seen: _Evidence) -> Fate | None:
         return Fate("", State.DEAD_LETTER, letter.facts.reason, at, made=letter.facts.attempts, letter=name_of(letter))
     if seen.ended is not None and seen.ended.end.is_delivery:
         return _delivered(seen.ended)
+    if (waiting := seen.queued) is not None and waiting.facts.reason == NO_ANSWER_YET and not seen.ended:
+        due_at = _moment(waiting.facts.not_before)
+        why = "its sink takes long to answer; without an answer another attempt is made"
+        return Fate("", State.UNDER_WAY, why, made=waiting.facts.attempts, next_at=due_at)
     if (waiting := seen.queued) is not None and not (seen.ended and waiting.is_bundled):
         why, next_at = _why_waiting(found, seen.uid, waiting.facts, SUBSCRIBER)
         return Fate("", State.WAITING, why, made=waiting.facts.attempts, next_at=next_at)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from scaup.cli import plane, showing
 from scaup.cli.access import ApiAccess, NatsAccess
 from scaup.cli.bus import open_bus
+from scaup.cli.deadletterselect import DELETED, is_named
 from scaup.cli.kinds import TRIGGER
 from scaup.cli.kube import open_api
 from scaup.cli.longwork import Progress
@@ -23,7 +24,7 @@ from scaup.cli.trace import telling
 from scaup.cli.trace.fates import fates
 from scaup.cli.trace.sources import Defined, Logged, Sources, Stage
 from scaup.cli.trace.words import spoken_at, spoken_span
-from scaup.core.bus import finding
+from scaup.core.bus import deadletters, finding
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.deadletters import DeadLetter
 from scaup.core.bus.finding import LookedUp, Queued, Wanted
@@ -62,7 +63,7 @@ async def find(access: ApiAccess | None, nats: NatsAccess, asked: Asked) -> list
     try:
         async with open_bus(nats) as bus:
             definitions = await plane.snapshot(bus)
-            brokers = _brokers(definitions, asked)
+            brokers = await _brokers(bus, definitions, asked)
             traced: list[Sources] = []
             misses: list[str] = []
             for broker in brokers:
@@ -79,15 +80,20 @@ async def find(access: ApiAccess | None, nats: NatsAccess, asked: Asked) -> list
         shown.end()
 
 
-def _brokers(definitions: Snapshot, asked: Asked) -> list[BrokerDefinition]:
-    """The Brokers that are meant."""
-    every = [one for one in definitions.brokers.values() if one.namespace == asked.namespace]
-    chosen = [one for one in every if asked.broker in {None, one.name}]
+async def _brokers(bus: Bus, definitions: Snapshot, asked: Asked) -> list[BrokerDefinition]:
+    """The Brokers that are meant, the deleted ones whose dead letters are kept last."""
+    every = sorted(definitions.brokers.values(), key=lambda one: one.name)
+    every += [
+        BrokerDefinition(one.broker, one.namespace, one.name + DELETED)
+        for one in await deadletters.keepings(bus)
+        if one.broker not in definitions.brokers
+    ]
+    chosen = [one for one in every if one.namespace == asked.namespace and is_named(one.name, asked.broker)]
     if not chosen:
         what = f"no Broker {asked.namespace}/{asked.broker}" if asked.broker else f"no Broker in {asked.namespace}"
         msg = f"the data plane knows {what}"
         raise FailedError(msg, hint="`scaup get brokers -A` lists those there are")
-    return sorted(chosen, key=lambda one: one.name)
+    return chosen
 
 
 def _not_found(asked: Asked, misses: list[str]) -> FailedError:
@@ -116,7 +122,8 @@ class _Search:
         wanted = Wanted(self._asked.id, self._asked.source)
         look = await finding.in_log(bus, uid, wanted, self._asked.limit, self._looked("log"))
         if look.entry is not None:
-            wanted = Wanted(wanted.id, wanted.source, look.entry.sequence)
+            accepted = datetime.fromisoformat(look.entry.accepted)
+            wanted = Wanted(wanted.id, wanted.source, look.entry.sequence, accepted)
         queued, is_whole = await finding.in_queues(bus, uid, wanted, _MOST_QUEUED, self._looked("queues"))
         letters = await finding.in_dead_letters(bus, uid, wanted, self._looked("dead letters"))
         if look.entry is None:

@@ -28,6 +28,8 @@ DEAD_LETTER: Final = "Scaup-Dead-Letter"
 SUSPECT: Final = "Scaup-Suspect"
 """Of an entry that was part of a bundle which may have ended dispatchers: it is to be tried alone."""
 
+NO_ANSWER_YET: Final = "no answer yet"
+"""The reason in the facts of an event that waits while its attempt is still under way."""
 _STATE: Final = ("Nats-", "Scaup-")
 MAX_ERROR_DATA: Final = 768
 """Bytes of a failed answer that are kept: base64 of them fills the 1,024 characters of ``knativeerrordata``."""
