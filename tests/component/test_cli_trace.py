@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from scaup.cli.problems import FailedError
+from scaup.cli.problems import FailedError, NotReachableError, exit_code
+from scaup.cli.trace import story
+from scaup.cli.trace.command import where
 from scaup.core.bus import topology
 from scaup.core.bus.deadletters import remove
 from scaup.core.bus.replays import send_again
@@ -19,7 +22,6 @@ from scaup.core.model.names import Lane
 from scaup.dispatcher.settle import now_text
 from tests.support.dataplane import delivery, working, world
 from tests.support.natsserver import NatsServer
-from tests.support.scaupup import scaup
 from tests.support.sinks import HANG, OK, answer, reply, sink
 from tests.support.tracing import trace, traced_as
 from tests.support.waiting import eventually
@@ -300,20 +302,25 @@ async def test_the_newest_of_several_is_traced_and_a_source_or_a_broker_says_whi
 
 
 async def test_the_command_works_with_nats_alone_prints_nothing_raw_and_exits_with_1_in_vain(
-    nats: NatsServer, tmp_path: Path
+    nats: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("SCAUP_KUBECONFIG", "SCAUP_NATS_URL", "KUBECONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotReachableError, match="there is no API to talk to"):
+        where(None, None, None)
+    access, named = where(nats.url, None, None)
+    assert (access, named.url) == (None, nats.url)
     async with working(nats.url) as here, sink() as there:
         await here.trigger("t", there.url)
         event = await here.send(source="/te\x1b[31msts")
         await here.until_settled()
-        done, vain = await asyncio.gather(
-            *(asyncio.to_thread(scaup, "trace", name, "--nats-url", nats.url, cwd=tmp_path) for name in (event, "none"))
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        head = (
-            f"Event:      {event} of /te\N{REPLACEMENT CHARACTER}[31msts, com.example.test\nBroker:     default/one\n"
-        )
-        assert done.stdout.startswith(head)
-        assert "Not known:  when Triggers were made, and which are not Ready: the API was not asked" in done.stdout
-        assert (vain.returncode, vain.stdout) == (1, "")
-        assert vain.stderr.startswith("scaup trace: nothing is known of an event with id 'none'; ")
+        text = await asyncio.to_thread(story.run, access, named, story.Asked(event, "default"), "table")
+        assert text.startswith(f"Event:      {event} of /te\N{REPLACEMENT CHARACTER}[31msts, com.example.test\n")
+        assert "Not known:  when Triggers were made, and which are not Ready: the API was not asked" in text
+        listed = json.loads(await asyncio.to_thread(story.run, access, named, story.Asked(event, "default"), "json"))
+        assert (listed["kind"], [one["kind"] for one in listed["items"]]) == ("List", ["Trace"])
+        with pytest.raises(FailedError) as vain:
+            await asyncio.to_thread(story.run, access, named, story.Asked("none", "default"), "table")
+        assert exit_code(vain.value) == 1

@@ -16,7 +16,7 @@ from scaup.core.bus.connection import Bus
 from scaup.core.bus.deadletters import DeadLetter, Part
 from scaup.core.bus.kv import NO_MESSAGE, STREAM_NOT_FOUND
 from scaup.core.bus.ranges import History, LogEntry
-from scaup.core.codec import bundle, kept, stored
+from scaup.core.codec import bundle, kept, percent, stored
 from scaup.core.codec.kept import Facts
 from scaup.core.model import names
 from scaup.core.model.errors import BusRequestError
@@ -45,6 +45,8 @@ class Wanted:
     def is_it(self, headers: dict[str, str], data: bytes = b"") -> Event | None:
         """The event of an entry with these headers, where it is the one; None otherwise."""
         try:
+            if percent.decode(headers.get("ce-id", "").encode()) != self.id:
+                return None
             event = stored.from_headers(headers, data)
         except ValueError:
             return None
