@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from scaup.core.bus.replays import send_again
 from scaup.core.codec.kept import Facts, Replay
 from scaup.core.model import names
 from scaup.core.model.definitions import Destination
+from scaup.core.model.errors import BusError
 from scaup.core.model.names import Lane
 from scaup.dispatcher.settle import now_text
 from tests.support.dataplane import delivery, working, world
@@ -267,6 +269,18 @@ async def test_after_a_restart_what_is_stored_is_still_said_and_the_rest_is_said
             text.startswith("what second did before ") and text.endswith("it was started then")
             for text in after.value["notKnown"]
         )
+        later = await here.send(id="later")
+        await traced_as(here, later, "Delivered", "well")
+        nats.kill()
+        nats.start()
+
+        async def is_same() -> bool:
+            with suppress(BusError, NotReachableError):
+                states = (await trace(here, event)).states, (await trace(here, later)).states
+                return states == ({"well": "NotKnown", "ill": "Waiting"}, {"well": "Delivered", "ill": "Waiting"})
+            return False
+
+        await eventually(is_same, "a restart of NATS takes nothing away", within_s=20)
 
 
 async def test_dispatchers_that_are_told_to_remember_nothing_or_do_not_answer_are_named(nats: NatsServer) -> None:

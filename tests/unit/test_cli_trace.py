@@ -170,6 +170,17 @@ def test_everything_that_limits_a_trace_is_said() -> None:
     assert as_object(found, fates(found))["notKnown"] == not_known(found, fates(found))
 
 
+def test_of_very_many_triggers_that_did_not_want_it_some_are_shown_to_people_and_all_to_programs() -> None:
+    found = sources(ended(End.DELIVERED))
+    for number in range(30):
+        uid = TriggerUid(f"u{number}")
+        found.definitions.triggers[uid] = a_trigger(uid, {"type": "another"})
+    text, told = description(found, fates(found)), as_object(found, fates(found))
+    assert text.count("not wanted") == 20
+    assert "and 10 more Triggers that did not want it" in text
+    assert len(told["triggers"]) == 31
+
+
 def test_times_are_spoken_shortly() -> None:
     assert [spoken_s(seconds) for seconds in (0.0004, 0.25, 1.5, 4000)] == ["0.4 ms", "250 ms", "1.5 s", "4,000.0 s"]
     assert [spoken_span(s) for s in (5, 100, 3600, 7200, 86_400, 90_000, 172_800)] == [

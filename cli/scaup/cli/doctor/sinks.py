@@ -97,6 +97,8 @@ async def _why_not(host: str, port: int, gate: asyncio.Semaphore) -> str:
                 _, writer = await asyncio.open_connection(host, port)
         except TimeoutError:
             return f"no connection within {_CONNECT_S:g} s"
+        except ConnectionRefusedError:
+            return "connection refused"
         except OSError as why:
             return why.strerror or str(why)
     writer.close()

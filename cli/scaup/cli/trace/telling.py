@@ -18,6 +18,8 @@ from scaup.core.model.names import DEAD_LETTER, TriggerUid
 
 _WIDTH: Final = 400
 _TITLE: Final = 11
+_MOST_OTHERS: Final = 20
+"""Triggers that did not want the event, of which each has a line."""
 
 
 def description(found: Sources, fates: list[Fate]) -> str:
@@ -78,7 +80,10 @@ def _trigger(found: Sources, uid: TriggerUid) -> str:
     return trigger.name if trigger else f"{uid} (deleted)"
 
 
-def _fates(found: Sources, fates: list[Fate]) -> Iterator[str]:
+def _fates(found: Sources, every: list[Fate]) -> Iterator[str]:
+    wanted = [fate for fate in every if fate.state is not State.NOT_WANTED]
+    others = [fate for fate in every if fate.state is State.NOT_WANTED]
+    fates = wanted + others[:_MOST_OTHERS]
     heads = [[clean(f"{fate.trigger}{_replay(fate)}", 80), fate.state.word, _why(found, fate)] for fate in fates]
     table = showing.rows(["TRIGGER", "STATE", "WHY"], heads).splitlines()
     yield "  " + table[0]
@@ -86,6 +91,8 @@ def _fates(found: Sources, fates: list[Fate]) -> Iterator[str]:
         yield "  " + line
         if not (fate.state is State.DELIVERED and fate.made == 1):
             yield from ("      " + line for line in _attempts(fate))
+    if len(others) > _MOST_OTHERS:
+        yield f"  and {len(others) - _MOST_OTHERS:,} more Triggers that did not want it: `-o json` has them all"
 
 
 def _replay(fate: Fate) -> str:
