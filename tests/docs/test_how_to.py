@@ -40,3 +40,12 @@ async def test_order(tmp_path: Path) -> None:
     with scaup_up(data, offset) as up:
         up.wait_until_up()
         follow("how-to/order.md", tmp_path, data / "kubeconfig", offset)
+
+
+async def test_where_is_my_event(tmp_path: Path) -> None:
+    data, offset = tmp_path / "data", free_offset()
+    shutil.copytree(HELLO, tmp_path / "hello")
+    with scaup_up(data, offset, "-f", str(tmp_path / "hello")) as up:
+        up.wait_until_up()
+        follow("how-to/where-is-my-event.md", tmp_path, data / "kubeconfig", offset)
+        assert received(up.url(8088, "/events")).count("order-1") >= 1

@@ -253,7 +253,11 @@ async def world(nats_url: str, **broker: Any) -> AsyncIterator[World]:
         async with AsyncExitStack() as running:
             made = World(bus, nats_url, definition, bucket, running)
             await made._complete()
-            yield made
+            try:
+                yield made
+            finally:
+                for one in (*made.filters.values(), *made.dispatchers):  # all at once: each takes its time to end
+                    one.life.stop()
 
 
 @asynccontextmanager

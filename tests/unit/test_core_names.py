@@ -130,3 +130,10 @@ def test_no_event_a_producer_sends_has_the_id_of_a_reply(
     found = names.event_id(source, event)
     assert re.fullmatch(r"event:[A-Za-z0-9_-]{22}", found)
     assert not names.reply_id(trigger, key).startswith("event:")
+
+
+def test_the_delivery_that_a_reply_answers_is_read_from_its_id_and_from_no_other() -> None:
+    for key in ("7", "7-abcd"):
+        assert names.parse_reply_id(names.reply_id(names.TriggerUid("t"), key)) == (key, "t")
+    for other in ("", "reply:7", names.event_id("/a", "1"), names.kept_id(names.TriggerUid("t"), "7")):
+        assert names.parse_reply_id(other) is None

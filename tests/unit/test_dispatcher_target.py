@@ -15,6 +15,7 @@ from scaup.dispatcher.judge import Accepted, NoAnswer, Outcome
 from scaup.dispatcher.parking import Parking
 from scaup.dispatcher.settings import DispatcherSettings
 from scaup.dispatcher.target import Target, Tools
+from scaup.dispatcher.trail import Trail
 from tests.support.events import a_trigger
 
 LANE = Lane(BrokerUid("broker-1"), TriggerUid("trigger-1"))
@@ -34,6 +35,7 @@ class Around:
         self.tasks: list[asyncio.Task[None]] = []
         self.capacity = Capacity(100, 100)
         self.takes_s = 0.0
+        self.trail = Trail()
 
     async def make(self, *_args: Any, **_more: Any) -> Outcome:
         self.calls.append("attempt")
@@ -56,7 +58,7 @@ class Around:
         for number, (delivery, _) in enumerate(parked):
             delivery.parked = number
 
-    def drop(self, _lane: Lane, reason: str, _events: int = 1) -> None:
+    def drop(self, _lane: Lane, reason: str, **_more: Any) -> None:
         self.calls.append(f"drop {reason}")
 
     def start(self, work: Any, _name: str) -> asyncio.Task[None]:

@@ -14,9 +14,11 @@ import typer
 
 from scaup.cli.access import DATA, find_api, find_nats
 from scaup.cli.deadlettercommands import deadletters_app
+from scaup.cli.doctor.command import doctor
 from scaup.cli.filters.commands import filter_app
 from scaup.cli.options import Context, Files, Kubeconfig, Name, Namespace, NatsUrl, Output, OutputOption, Word
 from scaup.cli.replaycommand import replay
+from scaup.cli.trace.command import trace
 from scaup.cli.triggercommands import trigger_app
 
 app = typer.Typer(
@@ -30,6 +32,8 @@ app.add_typer(deadletters_app, name="deadletters")
 app.add_typer(filter_app, name="filter")
 app.add_typer(trigger_app, name="trigger")
 app.command()(replay)
+app.command()(trace)
+app.command()(doctor)
 
 
 @app.command()

@@ -35,6 +35,8 @@ from scaup.dispatcher.settings import DispatcherSettings
 from scaup.dispatcher.settle import Settler
 from scaup.dispatcher.starts import Starts
 from scaup.dispatcher.target import Target, Tools, target_of
+from scaup.dispatcher.telling import Telling
+from scaup.dispatcher.trail import Trail
 from scaup.dispatcher.trials import Trials
 from scaup.dispatcher.worker import BrokerWorker
 
@@ -54,7 +56,8 @@ class Dispatcher:
         self._background = Background()
         self.start = self._background.start
         self._counts = Counts(plane.bus, settings.queue_quota)
-        settler = Settler(plane.bus, plane.definitions, self._counts, Marks(plane.bus, self.start))
+        trail = Trail(plane.definitions if settings.trail else None)
+        settler = Settler(plane.bus, plane.definitions, self._counts, Marks(plane.bus, self.start), trail)
         self._settler = settler
         self._capacity = Capacity(settings.max_events, settings.max_bytes)
         self._tools = Tools(
@@ -75,6 +78,7 @@ class Dispatcher:
         self._targets: dict[Lane, Target] = {}
         self._workers: dict[BrokerUid, tuple[BrokerWorker, asyncio.Task[None]]] = {}
         self._queues: dict[Lane, tuple[LaneWork, asyncio.Task[None]]] = {}
+        self._telling = Telling(plane, trail, self._targets, self._holds, settings)
         self._roster = Roster()
         self._me = names.replica_key("dispatcher", plane.replica)
         self._starts = Starts(plane, self._roster, self._owns, settings.queue_quota)
@@ -99,6 +103,7 @@ class Dispatcher:
         definitions.on_change(self._on_change)
         end_parked = await self._plane.bus.subscribe(names.PARKED_HINTS, self._on_parked)
         end_trim = await self._plane.bus.subscribe(names.TRIM_HINTS, self._on_trim)
+        end_telling = await self._plane.bus.subscribe(names.TRAIL_SUBJECTS, self._telling.answer)
         try:
             self._start_workers()
             async with asyncio.TaskGroup() as tasks:
@@ -109,6 +114,7 @@ class Dispatcher:
         finally:
             await end_parked()
             await end_trim()
+            await end_telling()
 
     async def drain(self, deadline_s: float) -> None:
         """Stop pulling, let what is under way finish, hand the rest back."""
@@ -130,6 +136,9 @@ class Dispatcher:
         return any(not worker.is_idle for worker, _ in self._workers.values()) or any(
             not queue.is_empty for queue, _ in self._queues.values()
         )
+
+    def _holds(self, broker: BrokerUid, sequence: int) -> bool:
+        return broker in self._workers and self._workers[broker][0].holds(sequence)
 
     def _owns(self, uid: str) -> bool:
         candidates = {replica.key for replica in self._roster.live("dispatcher")} | {self._me}

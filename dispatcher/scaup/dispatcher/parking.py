@@ -161,7 +161,7 @@ async def insist(settler: Settler, delivery: Delivery, store: Callable[[], Await
                 return
             await asyncio.sleep(_INSIST_EVERY_S)
         except EventTooLargeError:
-            settler.drop(delivery.lane, "too_large")
+            settler.drop(delivery.lane, "too_large", facts=delivery.facts)
             delivery.done()
             return
         else:

@@ -52,3 +52,8 @@ class DispatcherSettings:
         "Where no sink may be: networks such as 10.0.0.0/8, addresses, and the words loopback, private and link-local, "
         "separated by commas.",
     )
+    trail: bool = setting(
+        "SCAUP_TRAIL",
+        True,
+        "Whether the dispatcher remembers how deliveries ended, for `scaup trace`: in memory, 12 MB at most.",
+    )

@@ -27,12 +27,14 @@ from scaup.core.model.definitions import TriggerDefinition
 from scaup.core.model.errors import BusRequestError, EventTooLargeError, LogFullError, StorageFullError
 from scaup.core.model.event import HOPS, Event
 from scaup.core.model.names import DEAD_LETTER, SUBSCRIBER, BrokerUid, Lane, TriggerUid
+from scaup.core.model.trail import End
 from scaup.core.runtime.definitions import Definitions
 from scaup.dispatcher import metrics
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.counts import Counts
 from scaup.dispatcher.entries import Delivery, Untried
 from scaup.dispatcher.marks import Marks
+from scaup.dispatcher.trail import Trail
 
 log = structlog.get_logger()
 
@@ -63,8 +65,12 @@ Groups = Mapping[tuple[Lane, str], Sequence[Untried]]
 class Settler:
     """Stores what becomes of deliveries."""
 
-    def __init__(self, bus: Bus, definitions: Definitions, counts: Counts, marks: Marks) -> None:
+    def __init__(
+        self, bus: Bus, definitions: Definitions, counts: Counts, marks: Marks, trail: Trail | None = None
+    ) -> None:
+        """Without a ``trail`` nothing is remembered of what is settled."""
         self.marks = marks
+        self.trail = trail or Trail()
         self._bus = bus
         self._definitions = definitions
         self._counts = counts
@@ -214,9 +220,13 @@ class Settler:
             # A fresh start for the dead letter's own attempts; what happened before stays in the facts.
             await self._store(sink_lane, outgoing, replace(facts, attempts=0, not_before=0.0), "")
             self._counts.add(sink_lane, 1)
+            self.trail.ended(lane, facts, End.TO_SINK)
         elif await self._keep(delivery.outgoing, lane, facts, trigger):
+            self.trail.ended(lane, facts, End.KEPT)
             await self._remove_replayed(lane.broker, facts)
         else:
+            if facts.replay is None or not facts.replay.dead_letter:
+                self.trail.dropped(lane, facts, "dead_letters_full")
             return
         if trigger is not None:
             metrics.DEAD.labels(*self._labels(trigger), "sink" if to_sink else "kept").inc()
@@ -244,8 +254,10 @@ class Settler:
         if is_kept and trigger is not None:
             metrics.DEAD.labels(*self._labels(trigger), "kept").inc()
 
-    def drop(self, lane: Lane, reason: str, events: int = 1) -> None:
-        """Give up events by a stated policy. Counted and logged, for nothing else remembers them."""
+    def drop(self, lane: Lane, reason: str, events: int = 1, facts: Facts | None = None) -> None:
+        """Give up events by a stated policy, one where ``facts`` say which. Counted and logged."""
+        if facts is not None:
+            self.trail.dropped(lane, facts, reason)
         broker = self._definitions.brokers.get(lane.broker)
         metrics.DROPPED.labels(broker.namespace if broker else "", broker.name if broker else "", reason).inc(events)
         log.warning("settle.dropped", broker=lane.broker, trigger=lane.trigger, reason=reason, events=events)

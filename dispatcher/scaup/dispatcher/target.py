@@ -270,7 +270,7 @@ class Target:
     def _without_trigger(self, delivery: Delivery) -> None:
         """What is known to be deleted gets nothing any more; what is only not known (yet, or here) keeps its events."""
         if self.lane.trigger in self._tools.definitions.deleted_triggers:
-            self._tools.settler.drop(self.lane, "trigger_deleted")
+            self._tools.settler.drop(self.lane, "trigger_deleted", facts=delivery.facts)
             delivery.done()
         else:
             delivery.failed()
@@ -339,6 +339,7 @@ class Target:
     async def _conclude(self, delivery: Delivery, trigger: TriggerDefinition, outcome: Outcome, url: str) -> None:
         """Store the consequence of an attempt and let the event go."""
         delivery.is_judged = True
+        took_s = self._loop.time() - delivery.started_at
         facts = delivery.facts
         stretch = 1.0 + self._tools.settings.jitter * random.random()  # noqa: S311 - spreads retries, guards nothing
         verdict = judge(outcome, trigger.delivery, facts.attempts + 1, stretch)
@@ -351,10 +352,12 @@ class Target:
             if delivery.parked is not None or facts.replay is not None:
                 await insist(self._tools.settler, delivery, lambda: settler.delivered(delivery))
             delivery.done()
+            settler.trail.delivered(self.lane, facts, outcome, took_s)
             metrics.SECONDS.observe(_since(facts.accepted))
             return
         reason, status, body = describe(outcome)
         failed = facts.failed(now_text(), reason, status=status, destination=url, error_data=body)
+        settler.trail.failed(self.lane, failed, verdict, took_s)
         match verdict:
             case Retry(delay_s=delay_s) if delivery.try_again(failed, delay_s):
                 pass

@@ -19,7 +19,7 @@ from scaup.core.bus.connection import Msg
 from scaup.core.bus.kv import Metadata
 from scaup.core.bus.pull import Puller, nak
 from scaup.core.bus.topology import ACK_WAIT_S
-from scaup.core.codec.kept import Facts
+from scaup.core.codec.kept import NO_ANSWER_YET, Facts
 from scaup.core.model import names
 from scaup.core.model.matching import MatchAnswer
 from scaup.core.model.names import BrokerUid, Lane, TriggerUid
@@ -126,6 +126,10 @@ class BrokerWorker:
     def is_idle(self) -> bool:
         """Nothing is held."""
         return not self._held
+
+    def holds(self, sequence: int) -> bool:
+        """Whether the entry at that place of the log is in its hands."""
+        return sequence in self._held
 
     def _room(self) -> int:
         capacity = self._capacity
@@ -368,7 +372,7 @@ class BrokerWorker:
         """Store an event whose attempt is still running, invisible until that attempt's deadline."""
         facts = delivery.facts
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        still_running = facts.failed(at, "no answer yet", status=None, destination="", error_data=b"")
+        still_running = facts.failed(at, NO_ANSWER_YET, status=None, destination="", error_data=b"")
         # Under a schedule in any case, so that what comes of the attempt can take its place.
         delay = max(delivery.deadline - self._loop.time(), 0.0) + SCHEDULE_FROM_S + 0.5
         try:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from scaup.cli.lines import clean
-from scaup.controller.api import TriggerSpec, sections
-from scaup.controller.filters import check_filters
 from scaup.core.filters.cel import CelUnavailableError
 from scaup.core.filters.explain import Explained, explain
 from scaup.core.filters.parse import parse_filters
@@ -45,6 +43,9 @@ class Verdict:
 
 def check(spec: Any) -> tuple[Tree | None, str]:
     """The filter tree of a Trigger's ``spec``; or None and what its status would say is wrong, all of it."""
+    from scaup.controller.api import TriggerSpec, sections
+    from scaup.controller.filters import check_filters
+
     parts, strange = sections(TriggerSpec, spec, "spec")
     problems = [str(strange)] if strange else []
     try:

@@ -18,6 +18,7 @@ from nats.aio.client import Client
 from scaup.core.bus.connection import MIN_SERVER_VERSION, BusAccess
 
 _WITHIN_S: Final = 3.0
+_UNREACHABLE: Final = " cannot be reached"
 MIN_PAYLOAD: Final = 64 << 10
 """Under this the attributes alone (8 KiB of headers and more) leave no room for data."""
 MIN_STORAGE: Final = 64 << 20
@@ -49,12 +50,17 @@ async def problems(access: BusAccess, *, within_s: float = _WITHIN_S) -> list[st
             )
         return await _look(client, within_s)
     except (TimeoutError, OSError, ValueError, nats.errors.Error) as error:
-        return [f"NATS at {without_secret(access.url)} cannot be reached: {why or _in_words(error)}"]
+        return [f"NATS at {without_secret(access.url)}{_UNREACHABLE}: {why or _in_words(error)}"]
     finally:
         with suppress(Exception):
             await client.close()
         if transport := client._transport:  # noqa: SLF001 - a refused connection is left open by the client
             transport.close()  # type: ignore[no-untyped-call]
+
+
+def is_unreachable(found: list[str]) -> bool:
+    """Whether these ``problems`` are that there is no server to be asked about others."""
+    return any(_UNREACHABLE in problem for problem in found)
 
 
 def without_secret(url: str) -> str:

@@ -31,6 +31,8 @@ MARK: Final = "Scaup-Mark"
 """Of an entry without an event, in an ordered queue: the place in the log up to which all was stored before it."""
 MARK_NAME: Final = "Scaup-Mark-Name"
 
+NO_ANSWER_YET: Final = "no answer yet"
+"""The reason in the facts of an event that waits while its attempt is still under way."""
 _STATE: Final = ("Nats-", "Scaup-")
 MAX_ERROR_DATA: Final = 768
 """Bytes of a failed answer that are kept: base64 of them fills the 1,024 characters of ``knativeerrordata``."""

@@ -177,8 +177,14 @@ def match_subject(broker: BrokerUid) -> str:
     return f"scaup.match.{checked_uid(broker)}"
 
 
+def trail_subject(broker: BrokerUid) -> str:
+    """Where every dispatcher says what it remembers of an event of a Broker."""
+    return f"scaup.trail.{checked_uid(broker)}"
+
+
 DEAD_SUBJECTS: Final = "scaup.dead.*.*"
 MATCH_SUBJECTS: Final = "scaup.match.*"
+TRAIL_SUBJECTS: Final = "scaup.trail.*"
 PARKED_HINTS: Final = "scaup.hint.parked.*.*.*"
 TRIM_HINTS: Final = "scaup.hint.trim.*"
 
@@ -216,6 +222,13 @@ def kept_id(trigger: TriggerUid | None, key: str) -> str:
 def reply_id(trigger: TriggerUid, key: str) -> str:
     """``Nats-Msg-Id`` of a reply in the log: a retried delivery's reply is not stored twice."""
     return f"reply:{key}:{trigger}"
+
+
+def parse_reply_id(text: str) -> tuple[str, TriggerUid] | None:
+    """Key and Trigger of the delivery whose reply has this ``Nats-Msg-Id``; None for what is no reply's."""
+    head, _, rest = text.partition(":")
+    key, colon, trigger = rest.partition(":")
+    return (key, TriggerUid(trigger)) if head == "reply" and colon else None
 
 
 def event_id(source: str, event: str) -> str:

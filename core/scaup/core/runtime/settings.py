@@ -97,7 +97,14 @@ class ServiceSettings:
 
 
 # Read by more than one home, or by `scaup up` alone; known everywhere so that nobody refuses them.
-SHARED = ("SCAUP_LISTEN", "SCAUP_METRICS_LISTEN", "SCAUP_PUBLIC_URL", "SCAUP_KUBECONFIG", "SCAUP_SINK_DENY")
+SHARED = (
+    "SCAUP_LISTEN",
+    "SCAUP_METRICS_LISTEN",
+    "SCAUP_PUBLIC_URL",
+    "SCAUP_KUBECONFIG",
+    "SCAUP_SINK_DENY",
+    "SCAUP_TRAIL",
+)
 
 
 def load(kind: type[T], environ: Mapping[str, str] | None = None) -> T:
