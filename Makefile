@@ -1,6 +1,6 @@
 # Needs make (GNU 3.81 or newer) and Python 3.11 or newer, nothing else. All paths are relative: spaces do no harm.
 .DEFAULT_GOAL := help
-.PHONY: help up test test-real chaos ordering check fmt bench docs clean
+.PHONY: help up test test-long test-real chaos ordering check fmt bench docs clean
 
 BIN := .venv/bin
 SETUP := sh tools/setup.sh
@@ -12,7 +12,10 @@ up: ## start everything with the example; options: make up ARGS='--port-offset 1
 	@$(SETUP) && exec $(BIN)/python -m scaup.cli up -f examples/hello $(ARGS)
 
 test: check ## check, then all tests that need nothing but Python
-	@$(BIN)/python -m pytest -m 'not real' -n 3 --dist worksteal $(ARGS)  # they wait more than they work
+	@$(BIN)/python -m pytest -m 'not real and not long' -n 3 --maxschedchunk 2 $(ARGS)  # they wait more than they work
+
+test-long: ## the tests that take longest: run before an issue is resolved
+	@$(SETUP) && exec $(BIN)/python -m pytest -m long -n 3 --maxschedchunk 1 $(ARGS)
 
 test-real: ## tests against tools that are not Python packages
 	@$(SETUP)

@@ -204,6 +204,7 @@ async def test_an_event_that_ends_dispatchers_is_set_aside_and_all_others_are_de
             assert len(await here.dead_letters()) == 1
 
 
+@pytest.mark.long
 async def test_an_event_that_ends_dispatchers_when_it_is_tried_again_is_set_aside(
     nats: NatsServer, tmp_path: Path
 ) -> None:
@@ -227,6 +228,7 @@ async def test_an_event_that_ends_dispatchers_when_it_is_tried_again_is_set_asid
             assert dispatcher.deaths == deaths
 
 
+@pytest.mark.long
 async def test_an_event_that_ends_dispatchers_out_of_a_bundle_is_set_aside_and_the_others_are_delivered(
     nats: NatsServer, tmp_path: Path
 ) -> None:
@@ -275,6 +277,7 @@ async def test_an_event_that_no_filter_survives_is_set_aside(nats: NatsServer, t
             assert len(await here.dead_letters()) == 1
 
 
+@pytest.mark.long
 async def test_the_one_among_many_suspects_that_is_to_blame_is_found(nats: NatsServer, tmp_path: Path) -> None:
     async with world(nats.url) as here, sink() as there:
         await here.trigger("t", there.url)
@@ -309,6 +312,7 @@ async def test_suspects_that_do_no_harm_are_delivered_once(nats: NatsServer) -> 
         assert metric("scaup_set_aside_events_total", namespace="default", broker="one") == before
 
 
+@pytest.mark.long
 async def test_dispatchers_that_are_killed_again_and_again_set_nothing_aside(nats: NatsServer, tmp_path: Path) -> None:
     async with world(nats.url) as here, sink(HANG) as there:
         await here.trigger("t", there.url, delivery=delivery(timeout_s=60))

@@ -147,6 +147,7 @@ async def test_the_server_that_leads_everything_is_killed_and_nothing_accepted_i
         assert repeated <= 50
 
 
+@pytest.mark.long
 async def test_leaders_that_step_down_one_after_the_other_cost_nothing(tmp_path: Path) -> None:
     async with a_plane(tmp_path) as plane:
         await _let_lead(plane.here.bus, plane.here.broker, "n1")
