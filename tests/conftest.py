@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.natsserver import NatsServer, nats_server
 
-
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")

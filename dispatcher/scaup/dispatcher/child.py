@@ -86,7 +86,7 @@ class Child:
         except TimeoutError:
             pass
         except BaseException:
-            child.kill()
+            await child.end(at_once=True)
             raise
         await child.end(at_once=True)
         return None
@@ -126,9 +126,11 @@ class Child:
         try:
             async with asyncio.timeout(_END_S):
                 await self._process.wait()
-        except TimeoutError:
+        except (TimeoutError, asyncio.CancelledError) as reason:
             self.kill()
-            await self._process.wait()
+            await self._process.wait()  # which takes no time any more
+            if isinstance(reason, asyncio.CancelledError):
+                raise
 
     def kill(self) -> None:
         """End it without waiting."""
