@@ -1,0 +1,50 @@
+"""What a check is, and the list of all: a function, the rows it shows, and what it needs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from scaup.conformance.place import Place
+
+Run = Callable[[Place], Awaitable[None]]
+
+
+class Needs(StrEnum):
+    """What has to be there for a check."""
+
+    BROKER = "a broker's address"
+    TRIGGERS = "a way to make Triggers"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One look at a broker. It shows all of its rows, or that none of them is kept."""
+
+    name: str
+    rows: tuple[str, ...]
+    needs: Needs
+    run: Run
+
+
+CHECKS: Final[dict[str, Check]] = {}
+
+
+def add(name: str, rows: tuple[str, ...], needs: Needs, run: Run) -> None:
+    """Put a check on the list; its name is there once."""
+    if name in CHECKS:
+        msg = f"two checks are called {name}"
+        raise ValueError(msg)
+    CHECKS[name] = Check(name, rows, needs, run)
+
+
+def check(*rows: str, needs: Needs = Needs.TRIGGERS) -> Callable[[Run], Run]:
+    """A function as a check for these rows."""
+
+    def decorate(run: Run) -> Run:
+        add(run.__name__, rows, needs, run)
+        return run
+
+    return decorate
