@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
-from scaup.conformance.checks import attributes, binding, jsonformat, requests
+from scaup.conformance.checks import (
+    attributes,
+    binding,
+    cesql,
+    definitions,
+    delivery,
+    filters,
+    jsonformat,
+    replies,
+    requests,
+)
 from scaup.conformance.checks.registry import CHECKS
 
-__all__ = ["CHECKS", "attributes", "binding", "jsonformat", "requests"]
+__all__ = [
+    "CHECKS",
+    "attributes",
+    "binding",
+    "cesql",
+    "definitions",
+    "delivery",
+    "filters",
+    "jsonformat",
+    "replies",
+    "requests",
+]
