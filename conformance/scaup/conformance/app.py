@@ -93,7 +93,7 @@ async def _ground(target: Target, options: Options) -> AsyncIterator[Ground]:
             settle_s=options.settle_s,
             within_s=options.within_s,
         )
-        place = Place(ground, "all")
+        place = Place(ground, "ground")
         try:
             ground.broker = await place.broker()
             ground.broker_name = place.name("broker")
