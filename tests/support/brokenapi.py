@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
@@ -16,6 +17,7 @@ from scaup.core.filters.compiled import Compiled, check_text, compile_tree
 from scaup.core.filters.parse import parse_filters
 from scaup.core.model.durations import parse_duration
 from scaup.core.model.errors import DefinitionError
+from tests.support.brokencesql import misread
 
 Object = dict[str, Any]
 CLASS = "eventing.knative.dev/broker.class"
@@ -34,6 +36,7 @@ class Resolved:
     url: str
     dead: str
     delivery: Object
+    since: float
 
 
 class BrokenApi:
@@ -149,11 +152,13 @@ class BrokenApi:
         if self.ready("Trigger", name):
             if before is not None and self.has("goes_where_it_was"):
                 url = before.url
-            self.resolved[name] = Resolved(name, spec["broker"], filters, url or "", dead or "", delivery)
+            self.resolved[name] = Resolved(
+                name, spec["broker"], filters, url or "", dead or "", delivery, time.monotonic()
+            )
 
     def _filters(self, spec: Object) -> tuple[Compiled | None, str]:
         """What is filtered by, and what is wrong with it."""
-        parts = spec.get("filters") or []
+        parts = [self._misread(part) for part in spec.get("filters") or []]
         attributes = (spec.get("filter") or {}).get("attributes")
         if not parts and attributes:
             parts = [{"attributes": attributes}]
@@ -161,6 +166,11 @@ class BrokenApi:
             return compile_tree(parse_filters(parts, check=check_text)), ""
         except DefinitionError as error:
             return None, "" if self.has("takes_nonsense_filters") else str(error)
+
+    def _misread(self, part: Any) -> Any:
+        if "cesql" in part:
+            return part | {"cesql": misread(part["cesql"], self.faults)}
+        return part
 
     def resolve(self, destination: Any) -> str | None:
         """The address; None where there is none, nothing where none was asked for."""

@@ -121,7 +121,7 @@ CESQL: Final = Chapter(
         Row("SQ-29", MUST, "`LOWER`, `UPPER` and `TRIM`", "3.5.1 String functions"),
         Row("SQ-30", MUST, "`LEFT` and `RIGHT`", "3.5.1 String functions"),
         Row("SQ-31", MUST, "`SUBSTRING` counts from 1, and from the end where negative", "3.5.1 String functions"),
-        Row("SQ-32", MUST, "`ABS`", "3.5.2 Integer functions"),
+        Row("SQ-32", MUST, "`ABS` is the distance from zero", "3.5.2 Integer functions"),
         Row("SQ-33", MUST, "Names of functions are written in any case", "3.5 Functions"),
         Row("SQ-34", MUST, "A function that does not exist is an error", "3.5 Functions"),
         Row("SQ-35", MUST, "A text is cast to Integer or Boolean where it is one, else an error", "3.6 Casting"),
