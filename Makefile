@@ -1,12 +1,12 @@
 # Needs make (GNU 3.81 or newer) and Python 3.11 or newer, nothing else. All paths are relative: spaces do no harm.
 .DEFAULT_GOAL := help
-.PHONY: help up test test-real chaos check fmt bench docs clean
+.PHONY: help up test test-real chaos conformance check fmt bench docs clean
 
 BIN := .venv/bin
 SETUP := sh tools/setup.sh
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 up: ## start everything with the example; options: make up ARGS='--port-offset 10000'
 	@$(SETUP) && exec $(BIN)/python -m scaup.cli up -f examples/hello $(ARGS)
@@ -21,6 +21,9 @@ test-real: ## tests against tools that are not Python packages
 
 chaos: ## ten minutes of faults and hostile sinks, 500,000 deliveries, nothing missing; options: make chaos ARGS='--seed 3'
 	@$(SETUP) && exec $(BIN)/python -m tests.chaos --seconds 600 --min-deliveries 500000 $(ARGS)
+
+conformance: ## show every row of the specifications on Scaup; options: make conformance ARGS='--only CP --html report.html'
+	@$(SETUP) && exec $(BIN)/python -m scaup.cli conformance run $(ARGS)
 
 check: ## lint, format, types, import rules
 	@$(SETUP)
