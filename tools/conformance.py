@@ -22,15 +22,17 @@ INTRODUCTION = """\
 # Conformance
 
 What the specifications ask of a broker, row by row, and what shows it. The ids of the rows number the sentences of
-each document in their order; `DP` and `CP` are those of `specs/eventing/data-plane.md`, `specs/eventing/control-plane.md`
-and `specs/common/error-signalling.md` of [knative/specs](https://github.com/knative/specs).
+each document in their order; `DP` and `CP` are those of `specs/eventing/data-plane.md`,
+`specs/eventing/control-plane.md` and `specs/common/error-signalling.md` of
+[knative/specs](https://github.com/knative/specs).
 
 `make conformance` shows them on Scaup, `scaup conformance run` on [any broker](../conformance/README.md), from the
-outside: over raw HTTP, and by the Brokers and Triggers it makes. *Checks* are those of that suite; a row passes when all
-of its checks do. What nobody outside can see says why. Beside the checks stand tests of this repository, under `tests/`,
-that show a row on Scaup; the tests of the `test_spec_*` files see a broker as its producers and sinks do: real services
-on real sockets over a real nats-server. `tests/docs/test_conformance.py` holds this page, the suite and the tests
-together; `tests/component/test_conformance_faults.py` has, for every MUST that can be seen, a fault that turns it red.
+outside: over raw HTTP, and by the Brokers and Triggers it makes. *Checks* are those of that suite; a row passes when
+all of its checks do. What nobody outside can see says why. Beside the checks stand tests of this repository, under
+`tests/`, that show a row on Scaup; the tests of the `test_spec_*` files see a broker as its producers and sinks do:
+real services on real sockets over a real nats-server. `tests/docs/test_conformance.py` holds this page, the suite and
+the tests together; `tests/component/test_conformance_faults.py` has, for every MUST that can be seen, a fault that
+turns it red.
 
 Not here: Channel and Subscription, which Scaup does not have.
 

@@ -108,6 +108,9 @@ class BrokenBroker:
 
     async def _answer(self, request: Request) -> Answer:
         path = request.target.split("?")[0].rstrip("/")
+        if path.startswith("/api"):
+            status, value = await self.api.request(request.method, path, json.loads(request.body or b"null"))
+            return Answer(status, [("Content-Type", "application/json")], json.dumps(value).encode())
         if request.method == "OPTIONS":
             return self._handshake()
         if request.method != "POST":
@@ -381,6 +384,14 @@ def _write(writer: asyncio.StreamWriter, answer: Answer) -> None:
     lines = [f"HTTP/1.1 {answer.status} X", *(f"{name}: {value}" for name, value in answer.headers)]
     lines.append(f"Content-Length: {len(answer.body)}")
     writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + answer.body)
+
+
+def kubeconfig(url: str) -> str:
+    """The text of a file that says where the definitions are."""
+    return f"""{{"apiVersion": "v1", "kind": "Config", "current-context": "t",
+        "clusters": [{{"name": "t", "cluster": {{"server": "{url}"}}}}],
+        "contexts": [{{"name": "t", "context": {{"cluster": "t", "user": "t"}}}}],
+        "users": [{{"name": "t", "user": {{}}}}]}}"""
 
 
 @asynccontextmanager

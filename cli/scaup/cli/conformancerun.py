@@ -6,11 +6,10 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +19,11 @@ from scaup.cli.kube import Api, open_api
 from scaup.cli.problems import DONE, FAILED, FailedError, NotReachableError, RefusedError, UsageError
 from scaup.cli.up.layout import Options as UpOptions
 from scaup.cli.up.layout import ports
+from scaup.cli.up.probes import require_free
 from scaup.conformance import app, page, report
 from scaup.conformance.place import UnmetError
 from scaup.conformance.results import CheckResult, Outcome, wanted
-from scaup.conformance.wire import Address
+from scaup.conformance.wire import Address, WireError
 
 _UP_WITHIN_S: Final = 60.0
 _UP_SAYS: Final = "Ctrl-C"
@@ -102,6 +102,8 @@ async def _run(where: Where, options: app.Options, *, quiet: bool) -> Outcome:
         except UnmetError as error:
             msg = f"there is no broker to look at: {error}"
             raise FailedError(msg, hint="look at its Broker's conditions") from error
+        except (WireError, OSError) as error:
+            raise NotReachableError(str(error), hint="is the broker there, and its API?") from error
 
 
 async def _target(stack: AsyncExitStack, where: Where, *, quiet: bool) -> app.Target:
@@ -162,14 +164,10 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 
 
 def _free_offset() -> int:
-    """An offset at which every port of ``scaup up`` is free."""
+    """An offset at which every port of ``scaup up`` is free, below those that connections get."""
     for _ in range(200):
-        offset = random.randrange(10_000, 40_000)  # noqa: S311 - no secret
-        if all(_is_free(port) for _, _, port in ports(UpOptions(port_offset=offset), {})):
+        offset = random.randrange(2_000, 22_000)  # noqa: S311 - no secret
+        with suppress(FailedError):
+            require_free(ports(UpOptions(port_offset=offset), {}), offset)
             return offset
     raise FailedError("there are no free ports for a Scaup")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) != 0

@@ -19,7 +19,7 @@ from scaup.conformance.kube import Api, Definitions
 from scaup.conformance.place import Ground, Place, UnmetError, UnshownError
 from scaup.conformance.results import CheckResult, Outcome, Verdict, by_row, wanted
 from scaup.conformance.sink import SinkServer
-from scaup.conformance.wire import Address, WireError
+from scaup.conformance.wire import Address, WireError, connection
 
 Progress = Callable[[CheckResult, int, int], None]
 _CHECK_WITHIN_S: Final = 90.0
@@ -53,7 +53,11 @@ class Options:
 
 
 async def run(target: Target, options: Options, progress: Progress = lambda *_: None) -> Outcome:
-    """Look at a broker. ValueError where ``only`` names no row, UnmetError where no Broker becomes Ready."""
+    """Look at a broker.
+
+    ValueError where ``only`` names no row, UnmetError where no Broker becomes Ready, WireError or OSError where nobody
+    answers at the broker's or the API's address.
+    """
     begun = time.monotonic()
     ids = wanted(options.only)
     checks = [check for check in CHECKS.values() if set(check.rows) & set(ids)]
@@ -66,9 +70,11 @@ async def run(target: Target, options: Options, progress: Progress = lambda *_: 
                 results.append(await _look(ground, check))
             progress(results[-1], len(results), len(checks))
 
-        async with asyncio.TaskGroup() as running:
-            for check in checks:
-                running.create_task(look(check))
+        for timed in (False, True):
+            async with asyncio.TaskGroup() as running:
+                for check in checks:
+                    if check.timed is timed:
+                        running.create_task(look(check))
     return Outcome(target.name, by_row(results, ids), time.monotonic() - begun)
 
 
@@ -81,6 +87,8 @@ async def _ground(target: Target, options: Options) -> AsyncIterator[Ground]:
         if target.api is None:
             if base is None:
                 raise ValueError("without an API there has to be a broker's address")
+            async with connection(base):  # nobody there: one error, not one for each check
+                pass
             yield Ground(base, sinks, nonce, settle_s=options.settle_s, within_s=options.within_s)
             return
         ground = Ground(

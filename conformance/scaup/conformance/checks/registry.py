@@ -21,30 +21,34 @@ class Needs(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One look at a broker. It shows all of its rows, or that none of them is kept."""
+    """One look at a broker. It shows all of its rows, or that none of them is kept.
+
+    One that is ``timed`` measures how long something takes: it waits until all others are done.
+    """
 
     name: str
     rows: tuple[str, ...]
     needs: Needs
     run: Run
+    timed: bool = False
 
 
 CHECKS: Final[dict[str, Check]] = {}
 
 
-def add(name: str, rows: tuple[str, ...], needs: Needs, run: Run) -> None:
+def add(name: str, rows: tuple[str, ...], needs: Needs, run: Run, *, timed: bool = False) -> None:
     """Put a check on the list; its name is there once."""
     if name in CHECKS:
         msg = f"two checks are called {name}"
         raise ValueError(msg)
-    CHECKS[name] = Check(name, rows, needs, run)
+    CHECKS[name] = Check(name, rows, needs, run, timed)
 
 
-def check(*rows: str, needs: Needs = Needs.TRIGGERS) -> Callable[[Run], Run]:
+def check(*rows: str, needs: Needs = Needs.TRIGGERS, timed: bool = False) -> Callable[[Run], Run]:
     """A function as a check for these rows."""
 
     def decorate(run: Run) -> Run:
-        add(run.__name__, rows, needs, run)
+        add(run.__name__, rows, needs, run, timed=timed)
         return run
 
     return decorate

@@ -109,5 +109,6 @@ DELIVERY: Final = Chapter(
         Row("KE-15", SHOULD, "A bad Trigger does not affect a good one", "Test suite, Trigger"),
         Row("KE-16", SHOULD, "A sink that does not answer delays nobody else's events, nor the producer", "Broker"),
         Row("KE-17", SHOULD, "A dead letter sink is not asked for replies", "Event delivery"),
+        Row("KE-18", MAY, "Events of CloudEvents 0.3 are taken, and sent on as such", "Test suite, Broker ingress"),
     ),
 )
