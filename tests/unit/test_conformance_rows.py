@@ -49,6 +49,12 @@ def test_what_cannot_be_seen_has_no_check_and_every_check_a_row() -> None:
     assert all(check.rows for check in CHECKS.values())
 
 
+def test_checks_are_told_apart_by_keys_that_can_be_part_of_a_name() -> None:
+    keys = {check.key for check in CHECKS.values()}
+    assert len(keys) == len(CHECKS)
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]{0,34}[a-z0-9]", key) for key in keys)
+
+
 def test_rows_are_chosen_by_id_or_by_the_beginning_of_it() -> None:
     assert wanted(["cp-31", "dp"])[-1] == "CP-31"
     assert len(wanted(["DP"])) == 24

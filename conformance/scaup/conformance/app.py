@@ -22,7 +22,9 @@ from scaup.conformance.sink import SinkServer
 from scaup.conformance.wire import Address, WireError, connection
 
 Progress = Callable[[CheckResult, int, int], None]
-_CHECK_WITHIN_S: Final = 90.0
+_CHECK_WITHIN_S: Final = 30.0
+_PATIENCES: Final = 3
+"""So many times the patience for one thing a whole check may take, and some seconds for what it does itself."""
 
 
 @dataclass(frozen=True)
@@ -117,18 +119,19 @@ async def _look(ground: Ground, check: Check) -> CheckResult:
     """One check, from its start to its end."""
     if check.needs is Needs.TRIGGERS and ground.definitions is None:
         return CheckResult(check.name, check.rows, Verdict.NOT_SHOWN, f"there is no API: it needs {check.needs}")
-    place = Place(ground, check.name.replace("_", "-")[:40].rstrip("-"))
+    place = Place(ground, check.key)
     begun = time.monotonic()
+    within_s = _PATIENCES * ground.within_s + _CHECK_WITHIN_S
     why = ""
     try:
-        async with asyncio.timeout(_CHECK_WITHIN_S):
+        async with asyncio.timeout(within_s):
             await check.run(place)
     except UnshownError as error:
         return CheckResult(check.name, check.rows, Verdict.NOT_SHOWN, str(error))
     except (UnmetError, WireError) as error:
         why = str(error)
     except TimeoutError:
-        why = f"it came to no end within {_CHECK_WITHIN_S:g} s"
+        why = f"it came to no end within {within_s:g} s"
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         why = f"what came could not be read: {type(error).__name__}: {error}"
     finally:

@@ -32,6 +32,11 @@ class Check:
     run: Run
     timed: bool = False
 
+    @property
+    def key(self) -> str:
+        """What its events and objects are known by; short enough for names of a Kubernetes API."""
+        return self.name.replace("_", "-")[:36].rstrip("-")
+
 
 CHECKS: Final[dict[str, Check]] = {}
 
