@@ -44,6 +44,7 @@ async def walk(at: Place, lines: list[Line]) -> None:
         if key not in posted:
             values = {name: encoded(value) for name, value in line.attributes.items()}
             posted[key] = await at.take(at.event(**values))
+            await at.observed(posted[key])  # from here on what has not come will not
     wanted = [
         (number, line, posted[tuple(sorted(line.attributes.items()))])
         for number, line in enumerate(lines)
