@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from scaup.conformance.sink import stop_accepting
 from scaup.conformance.wire import (
     Address,
     Answer,
@@ -63,6 +64,9 @@ class BrokenBroker:
             pass
         finally:
             self._tasks.discard(task)
+            if not writer.is_closing():
+                with suppress(OSError):
+                    await writer.drain()
             writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -356,6 +360,7 @@ class BrokenBroker:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # what was closed is gone in the next turn
 
 
 def _is_broken(answer: Answer) -> bool:
@@ -403,5 +408,5 @@ async def broken_broker(*faults: str) -> AsyncIterator[BrokenBroker]:
     try:
         yield broker
     finally:
-        server.close()
+        await stop_accepting(server)
         await broker.stop()

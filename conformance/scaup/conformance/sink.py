@@ -106,10 +106,11 @@ class SinkServer:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None  # noqa: S101 - it was entered
-        self._server.close()
+        await stop_accepting(self._server)
         for task in list(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
+        await asyncio.sleep(0)  # what was aborted is closed in the next turn
 
     def sink(self, path: str) -> Sink:
         """The sink at this path, made when first asked for."""
@@ -144,6 +145,15 @@ class SinkServer:
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await read_body(reader, headers)
         return Request(method, target, headers, body, version, asyncio.get_running_loop().time(), number)
+
+
+async def stop_accepting(server: asyncio.Server) -> None:
+    """Close a server once nothing is on its way through it: asyncio would forget that connection with its socket open."""
+    for sock in server.sockets:
+        asyncio.get_running_loop().remove_reader(sock.fileno())
+    for _ in range(8):  # a few turns of the loop: accepted, made, begun
+        await asyncio.sleep(0)
+    server.close()
 
 
 async def _react(reaction: Reaction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
