@@ -148,7 +148,7 @@ class SinkServer:
 
 
 async def stop_accepting(server: asyncio.Server) -> None:
-    """Close a server once nothing is on its way through it: asyncio would forget that connection with its socket open."""
+    """Close a server once nothing is on its way through it; asyncio would forget such a connection, its socket open."""
     for sock in server.sockets:
         asyncio.get_running_loop().remove_reader(sock.fileno())
     for _ in range(8):  # a few turns of the loop: accepted, made, begun
