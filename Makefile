@@ -1,12 +1,12 @@
 # Needs make (GNU 3.81 or newer) and Python 3.11 or newer, nothing else. All paths are relative: spaces do no harm.
 .DEFAULT_GOAL := help
-.PHONY: help up test test-long test-real chaos ordering check fmt bench docs clean
+.PHONY: help up test test-long test-real chaos ordering conformance check fmt bench docs clean
 
 BIN := .venv/bin
 SETUP := sh tools/setup.sh
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 up: ## start everything with the example; options: make up ARGS='--port-offset 10000'
 	@$(SETUP) && exec $(BIN)/python -m scaup.cli up -f examples/hello $(ARGS)
@@ -27,6 +27,9 @@ chaos: ## ten minutes of faults and hostile sinks, 500,000 deliveries, nothing m
 
 ordering: ## 100,000 events with eight keys while dispatchers are killed: none out of order; options: make ordering ARGS='--seed 3'
 	@$(SETUP) && exec $(BIN)/python -m tests.ordering $(ARGS)
+
+conformance: ## show every row of the specifications on Scaup; options: make conformance ARGS='--only CP --html report.html'
+	@$(SETUP) && exec $(BIN)/python -m scaup.cli conformance run $(ARGS)
 
 check: ## lint, format, types, import rules
 	@$(SETUP)

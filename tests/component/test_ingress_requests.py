@@ -207,3 +207,28 @@ async def test_pipelined_requests_are_answered_in_order(nats: NatsServer) -> Non
             request = f"POST /default/one HTTP/1.1\r\nhost: x\r\n{head}content-length: 1\r\n\r\nx".encode()
             await one.write(request + request.replace(b"/one", b"/two") + request)
             assert [(await one.answer()).status for _ in range(3)] == [202, 404, 202]
+
+
+async def test_a_request_without_host_is_refused_where_http_asks_for_one(nats: NatsServer) -> None:
+    """RFC 9112, 3.2: a MUST for HTTP/1.1; HTTP/1.0 knows no Host."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in BINARY.items()) + "content-length: 0\r\n\r\n"
+    async with connect(BusAccess(nats.url), "test") as bus:
+        await define(bus, [BROKER])
+        async with ingress_here(bus) as ingress:
+            for version, status in (("HTTP/1.1", 400), ("HTTP/1.0", 202)):
+                async with connection(ingress.port) as one:
+                    await one.write(f"POST /default/one {version}\r\n{head}".encode())
+                    answer = await one.answer()
+                assert (version, answer.status) == (version, status)
+                if status == 400:
+                    assert "Host" in answer.json()["detail"]
+
+
+async def test_space_and_tabs_around_a_value_are_no_part_of_it(nats: NatsServer) -> None:
+    """RFC 9112, 5.1."""
+    async with connect(BusAccess(nats.url), "test") as bus:
+        await define(bus, [BROKER])
+        async with ingress_here(bus) as ingress:
+            answer = await send(ingress.port, "POST", "/default/one", BINARY | {"ce-subject": " \ta b \t "})
+        assert answer.status == 202
+        assert [event.attributes["subject"] for event in await stored_events(bus)] == ["a b"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -25,6 +27,13 @@ def names_in(file: Path) -> set[str]:
     """The names of the functions in a file."""
     body = ast.parse(file.read_text(encoding="utf-8")).body
     return {node.name for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def test_the_page_is_that_of_the_suite() -> None:
+    command = [sys.executable, str(TESTS.parent / "tools" / "conformance.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_every_row_of_the_specification_is_there_once_and_in_order() -> None:

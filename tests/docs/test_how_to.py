@@ -12,10 +12,7 @@ from tests.support.pages import follow
 from tests.support.scaupup import free_offset, scaup_up
 from tests.support.waiting import eventually
 
-HELLO = Path(__file__).parents[2] / "examples" / "hello"
-
-
-EXAMPLES = HELLO.parent
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def received(url: str) -> list[str]:
@@ -23,29 +20,20 @@ def received(url: str) -> list[str]:
         return [event["id"] for event in orjson.loads(answer.read())]
 
 
-async def test_pausing(tmp_path: Path) -> None:
-    data, offset = tmp_path / "data", free_offset()
-    shutil.copytree(HELLO, tmp_path / "hello")
-    with scaup_up(data, offset, "-f", str(tmp_path / "hello")) as up:
-        up.wait_until_up()
-        follow("how-to/pausing.md", tmp_path, data / "kubeconfig", offset)
-        everything = up.url(8088, "/events")
-        await eventually(lambda: received(everything) == ["while-paused", "never-seen"], "what waited is delivered")
-        assert received(up.url(8089, "/events")) == ["while-paused"]
-
-
-async def test_order(tmp_path: Path) -> None:
+async def test_the_pages_that_use_the_examples_one_after_the_other(tmp_path: Path) -> None:
     data, offset = tmp_path / "data", free_offset()
     shutil.copytree(EXAMPLES, tmp_path / "examples")
-    with scaup_up(data, offset) as up:
+    with scaup_up(data, offset, "-f", str(tmp_path / "examples" / "hello")) as up:
         up.wait_until_up()
-        follow("how-to/order.md", tmp_path, data / "kubeconfig", offset)
 
+        def read(page: str) -> None:
+            follow(f"how-to/{page}.md", tmp_path, data / "kubeconfig", offset)
 
-async def test_where_is_my_event(tmp_path: Path) -> None:
-    data, offset = tmp_path / "data", free_offset()
-    shutil.copytree(HELLO, tmp_path / "hello")
-    with scaup_up(data, offset, "-f", str(tmp_path / "hello")) as up:
-        up.wait_until_up()
-        follow("how-to/where-is-my-event.md", tmp_path, data / "kubeconfig", offset)
-        assert received(up.url(8088, "/events")).count("order-1") >= 1
+        everything, by_type = up.url(8088, "/events"), up.url(8089, "/events")
+        read("where-is-my-event")
+        assert "order-1" in received(everything)
+        before = len(received(everything))
+        read("order")
+        read("pausing")
+        await eventually(lambda: received(everything)[before:] == ["while-paused", "never-seen"], "it is delivered")
+        assert received(by_type) == ["while-paused"]

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from scaup.cli.access import DATA, find_api, find_nats
+from scaup.cli.conformancecommand import conformance_app
 from scaup.cli.deadlettercommands import deadletters_app
 from scaup.cli.doctor.command import doctor
 from scaup.cli.filters.commands import filter_app
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(conformance_app, name="conformance")
 app.add_typer(deadletters_app, name="deadletters")
 app.add_typer(filter_app, name="filter")
 app.add_typer(trigger_app, name="trigger")

@@ -20,6 +20,7 @@ from scaup.core.model.errors import (
     BusUnavailableError,
     EventTooLargeError,
     HopLimitError,
+    MalformedEventError,
     OverloadedError,
     ScaupError,
     SlowSenderError,
@@ -122,7 +123,7 @@ class Ingress:
         namespace, name = broker_of(scope["path"])
         self._definitions.require_loaded()
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        content_type, passed = _survey(headers)
+        content_type, passed = _survey(headers, needs_host=scope["http_version"] == "1.1")
         body = await self._body(headers, receive, held)
         events = http.decode(content_type, headers, body)
         broker = self._definitions.brokers_by_name.get((namespace, name))
@@ -216,15 +217,19 @@ async def _store_all(store: Store, subject: str, entries: list[tuple[dict[str, s
     return duplicates
 
 
-def _survey(headers: list[tuple[bytes, bytes]]) -> tuple[str | None, dict[str, str]]:
-    """The content type, and the headers that travel with the event."""
+def _survey(headers: list[tuple[bytes, bytes]], *, needs_host: bool) -> tuple[str | None, dict[str, str]]:
+    """The content type, and the headers that travel with the event. MalformedEventError where Host is missing."""
     content_type: str | None = None
     passed: dict[str, str] = {}
     for name, value in headers:
         if name == b"content-type":
             content_type = value.decode("latin-1")
+        elif name == b"host":
+            needs_host = False
         elif name[:2] in _PASSED_INITIALS and is_passed(text := name.decode("latin-1")):
             passed[text] = value.decode("latin-1")
+    if needs_host:
+        raise MalformedEventError("the request has no Host", hint="send it, as HTTP/1.1 asks (RFC 9112, 3.2)")
     return content_type, passed
 
 

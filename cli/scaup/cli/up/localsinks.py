@@ -163,7 +163,9 @@ class LocalSinks:
         before: dict[str, Any] = next((c for c in status.get("conditions") or [] if c.get("type") == "Ready"), {})
         truth = "True" if url else "False"
         same = (before.get("status"), before.get("reason", ""), before.get("message", "")) == (truth, reason, message)
-        if same and address.get("url") == url:
+        # Without a status subresource every write of a status is a new generation.
+        generation = item["metadata"].get("generation") if self.kind.has_status else None
+        if same and address.get("url") == url and status.get("observedGeneration") == generation:
             return
         condition = {"type": "Ready", "status": truth, "reason": reason, "message": message}
         condition["lastTransitionTime"] = (
@@ -171,7 +173,13 @@ class LocalSinks:
             if before.get("status") == truth and before.get("lastTransitionTime")
             else datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         )
-        change = {"status": {"address": {"url": url} if url else None, "conditions": [condition]}}
+        change = {
+            "status": {
+                "address": {"url": url} if url else None,
+                "conditions": [condition],
+                "observedGeneration": generation,
+            }
+        }
         path = self.kind.path(*_key(item)) + ("/status" if self.kind.has_status else "")
         try:
             await self._api.request("PATCH", path, change, MERGE_PATCH)

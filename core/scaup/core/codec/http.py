@@ -52,7 +52,7 @@ def decode_binary(content_type: str | None, headers: Headers, body: bytes) -> Ev
             msg = f"the header 'ce-{name}' is there twice"
             raise MalformedEventError(msg)
         try:
-            attributes[name] = percent.decode(raw)
+            attributes[name] = percent.decode(raw.strip(b" \t"))  # not all servers do (RFC 9112, 5.1)
         except ValueError as error:
             msg = f"the header 'ce-{name}' is not UTF-8 after percent-decoding"
             raise MalformedEventError(msg) from error
