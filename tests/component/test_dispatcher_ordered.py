@@ -195,7 +195,7 @@ async def test_a_mark_that_nobody_wrote_is_missed_by_the_owner(nats: NatsServer)
 async def test_what_is_no_event_is_thrown_away_and_the_others_go_on(nats: NatsServer) -> None:
     async with working(nats.url) as here, sink() as there:
         await here.trigger("t", there.url, ordered=True)
-        for headers in ({}, {kept.SEQUENCE: "x"}, {kept.SEQUENCE: "1", kept.NOT_BEFORE: "x"}):
+        for headers in ({}, {kept.SEQUENCE: "x"}, {kept.SEQUENCE: "1", kept.NOT_BEFORE: "x"}, {kept.MARK: "x"}):
             await here.bus.acked.store(names.queue_subject(LANE), b"{}", headers)
         sent = await here.send()
         await eventually(lambda: there.ids == [sent], "the next one comes")

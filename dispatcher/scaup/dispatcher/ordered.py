@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -136,16 +136,16 @@ class OrderedQueue(LaneWork):
         metadata = Metadata.parse(msg.reply)
         self._follow(metadata.consumer_sequence)
         headers = msg.headers or {}
-        if kept.MARK in headers:
-            self._pass_mark(headers)
-            self._tools.bus.post(msg.reply, b"+ACK")
-            return
         place = Place(self._stream, metadata.sequence, metadata.stored_ns)
         known = self._held.get(place)
         if known is not None:
             self._came_again(known, msg.reply, metadata)
             return
         try:
+            if kept.MARK in headers:
+                self._pass_mark(int(headers[kept.MARK]), headers.get(kept.MARK_NAME, ""))
+                self._tools.bus.post(msg.reply, b"+ACK")
+                return
             events = bundle.events(msg.subject, headers, msg.data)
             if len(events) != 1:
                 self._take_apart(msg.reply, metadata.sequence, events)
@@ -219,7 +219,7 @@ class OrderedQueue(LaneWork):
     async def _check(self) -> None:
         """Whether we hold all that is not acknowledged of what JetStream has given to anybody."""
         try:
-            info = await self._tools.bus.api(f"CONSUMER.INFO.{self._stream}.{names.lane_consumer(self.lane)}")
+            info = await self._info()
         except BusError as error:
             log.debug("ordered.not_checked", lane=self.lane, error=str(error))
             return
@@ -236,14 +236,16 @@ class OrderedQueue(LaneWork):
         if self._too_many == _OFTEN:
             self._lose()
 
+    async def _info(self) -> dict[str, Any]:
+        return await self._tools.bus.api(f"CONSUMER.INFO.{self._stream}.{names.lane_consumer(self.lane)}")
+
     def _said_in_progress(self, at: float) -> None:
         self._tools.start(self._renew(at), "renewing")
 
     async def _renew(self, at: float) -> None:
         """Whether JetStream has heard it: an answer comes after it on the same connection."""
-        with_answer = f"CONSUMER.INFO.{self._stream}.{names.lane_consumer(self.lane)}"
         try:
-            await self._tools.bus.api(with_answer)
+            await self._info()
         except BusError:
             return
         self._lease_until = max(self._lease_until, at + _LEASE_S)
@@ -266,9 +268,9 @@ class OrderedQueue(LaneWork):
 
     # Whose turn it is.
 
-    def _pass_mark(self, headers: dict[str, str]) -> None:
-        self._upto = max(self._upto, int(headers[kept.MARK]))
-        if self._history is _History.QUEUED and headers.get(kept.MARK_NAME) == self._mark_name:
+    def _pass_mark(self, upto: int, name: str) -> None:
+        self._upto = max(self._upto, upto)
+        if self._history is _History.QUEUED and name == self._mark_name:
             self._history = _History.OVER
         self._admit()
 
@@ -415,8 +417,11 @@ class OrderedQueue(LaneWork):
 
     def _tried(self, held: _Held) -> Callable[[], None]:
         def ended() -> None:
-            if self._held.get(held.place) is held:
-                self._end(held, word=None)
+            now = self._held.get(held.place)  # another one, where it was lost and has come again meanwhile
+            if now is not None and now.is_tried:
+                self._end(now, word=None)
+            elif now is not None:
+                self._settled_lately.add(now.sequence, _second(now.accepted))
 
         return ended
 
