@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 from scaup.core.codec.kept import Facts
@@ -10,10 +11,11 @@ from scaup.core.model.errors import BusUnavailableError, EventTooLargeError
 from scaup.core.model.names import BrokerUid, Lane, TriggerUid
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.capacity import Capacity
-from scaup.dispatcher.entries import Delivery
+from scaup.dispatcher.entries import Delivery, Untried
 from scaup.dispatcher.judge import Accepted, NoAnswer, Outcome
 from scaup.dispatcher.parking import Parking
 from scaup.dispatcher.settings import DispatcherSettings
+from scaup.dispatcher.settle import Groups
 from scaup.dispatcher.target import Target, Tools
 from scaup.dispatcher.trail import Trail
 from tests.support.events import a_trigger
@@ -53,10 +55,9 @@ class Around:
     def room(self, _lane: Lane) -> int:
         return 1000
 
-    async def park_all(self, parked: list[tuple[Delivery, str]]) -> None:
-        self.calls += [f"park {reason}" for _, reason in parked]
-        for number, (delivery, _) in enumerate(parked):
-            delivery.parked = number
+    async def park_all(self, groups: Groups) -> list[tuple[Lane, str, Sequence[Untried], int]]:
+        self.calls += [f"park {reason}" for (_, reason), items in groups.items() for _ in items]
+        return [(lane, reason, items, 1) for (lane, reason), items in groups.items()]
 
     def drop(self, _lane: Lane, reason: str, **_more: Any) -> None:
         self.calls.append(f"drop {reason}")
