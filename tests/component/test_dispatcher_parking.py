@@ -17,7 +17,7 @@ from scaup.core.runtime.definitions import Definitions
 from scaup.dispatcher import capacity
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.counts import Counts
-from scaup.dispatcher.entries import Delivery
+from scaup.dispatcher.entries import Delivery, LogEntry
 from scaup.dispatcher.marks import Marks
 from scaup.dispatcher.parking import Parking
 from scaup.dispatcher.settle import Settler
@@ -52,12 +52,37 @@ class Lot:
     async def park(self, *deliveries: Delivery) -> None:
         for each in deliveries:
             self.parking.add(each, "backed_up")
+        await self.parked()
+
+    async def park_entries(self, count: int) -> None:
+        """The first entries of a log, for which nothing was begun."""
+        lane = Lane(BrokerUid(self.here.broker.uid), TriggerUid("t"))
+        for sequence in range(1, count + 1):
+            entry = LogEntry(sequence, "", Outgoing({"ce-id": f"t-{sequence}"}, b"{}"), 0, 0.0)
+            entry.facts = Facts(sequence, "2026-01-02T03:04:05Z")
+            self.parking.add_entry(entry, lane, "backed_up", Log(self))
+        await self.parked()
+
+    async def parked(self) -> None:
         while waiting := [task for task in self.tasks if not task.done()]:
             await asyncio.wait(waiting)
 
     async def waiting(self) -> list[tuple[Lane | None, str]]:
         """Lane and event id of what is in the queues, in order."""
         return [(each.lane, each.headers["ce-id"]) for each in await self.here.queued()]
+
+
+@dataclass
+class Log:
+    """Whose entries are parked."""
+
+    lot: Lot
+
+    def settled(self, entry: LogEntry, trigger: TriggerUid) -> None:
+        self.lot.done.append(f"{trigger}-{entry.sequence}")
+
+    def delivery(self, entry: LogEntry, lane: Lane) -> Delivery:
+        return self.lot.delivery(entry.sequence, lane.trigger, lease_s=0.6)
 
 
 @asynccontextmanager
@@ -140,6 +165,24 @@ async def test_what_is_over_the_quota_of_one_lane_becomes_a_dead_letter_and_othe
         letters = await where.here.dead_letters(4)
         assert sorted(letter.facts.sequence for letter in letters) == [4, 4, 5, 5]
         assert {letter.facts.reason for letter in letters} == {"the queue is full"}
+
+
+async def test_entries_are_bundled_as_they_are_and_what_is_over_the_quota_goes_by_itself(nats: NatsServer) -> None:
+    async with lot(nats, quota=3) as where:
+        await where.park_entries(5)
+        assert where.done == [f"t-{number}" for number in range(1, 6)]
+        assert [name for _, name in await where.waiting()] == ["t-1", "t-2", "t-3"]
+        assert len(await where.here.queue_entries()) == 1
+        assert sorted(letter.facts.sequence for letter in await where.here.dead_letters(2)) == [4, 5]
+
+
+async def test_without_a_bus_entries_are_handed_back_when_their_lease_is_over(nats: NatsServer) -> None:
+    async with lot(nats) as where:
+        nats.kill()
+        await eventually(lambda: not where.here.bus.is_connected, "the loss is noticed")
+        await where.park_entries(3)
+        assert (where.done, sorted(where.back)) == ([], ["t-1", "t-2", "t-3"])
+        await asyncio.to_thread(nats.start)
 
 
 async def test_event_too_large_for_the_bus_is_dropped_and_counted_and_the_others_are_parked(nats: NatsServer) -> None:
