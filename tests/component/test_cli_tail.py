@@ -176,6 +176,18 @@ async def test_where_more_come_than_can_be_shown_it_says_how_many_it_left_out(na
             assert tail.notes[-1].startswith("5 events shown")
 
 
+async def test_of_very_many_deliveries_some_are_followed_and_the_others_counted(nats: NatsServer) -> None:
+    async with working(nats.url) as here, sink() as there:
+        await here.trigger("t", there.url, paused=True)
+        async with tailing(here, trigger="t", rate=1000, count=300, patience_s=0.1) as tail:
+            await here.send_many(300)
+            await eventually(lambda: tail.left_out or len(tail.ids) == 300, "it is too much at once")
+            tail.stop.set()
+            assert await tail.ended() == 0
+            not_followed = sum(one.number for one in tail.left_out if one.what == "deliveries")
+            assert len(tail.ends) + not_followed == len(tail.ids)
+
+
 async def test_watching_makes_no_consumer_asks_nobody_and_holds_back_no_trimming(nats: NatsServer) -> None:
     async with working(nats.url) as here, sink() as there:
         await here.trigger("t", there.url)
@@ -223,6 +235,23 @@ async def test_a_nats_that_is_started_anew_costs_no_event(nats: NatsServer) -> N
         await here.send()
         await tail.until_shown("e-1", "e-2")
         assert tail.notes[1:] == [tail.notes[1], "NATS answers again"]
+
+
+async def test_the_last_events_of_the_log_can_be_seen_first_and_how_they_ended(nats: NatsServer) -> None:
+    async with working(nats.url) as here, sink() as there:
+        await here.trigger("t", there.url, filters=(TYPED,))
+        await here.send_many(3)
+        await here.send(type="other")
+        await here.until_settled()
+        async with tailing(here, trigger="t", last=3, count=3) as tail:
+            await tail.until_shown("e-2", "e-3")
+            await here.send()
+            assert await tail.ended() == 0
+            assert tail.ids == ["e-2", "e-3", "e-5"]
+            assert {one.ending.state for one in tail.ends.values()} == {State.DELIVERED}
+        async with tailing(here, last=100, count=5) as tail:
+            assert await tail.ended() == 0
+            assert len(tail.ids) == 5
 
 
 async def test_scripts_are_told_whether_enough_came_in_time(nats: NatsServer) -> None:

@@ -26,6 +26,7 @@ def tail(  # noqa: PLR0913, PLR0917 - one parameter an option
         str | None, typer.Option(help="Only events this Trigger wants, and how their deliveries end.", metavar="T")
     ] = None,
     show_fired: Annotated[bool, typer.Option("--show-fired", help="Say which Triggers want each event.")] = False,
+    last: Annotated[int, typer.Option(help="Begin with the last N events of the log.", min=0, metavar="N")] = 0,
     count: Annotated[int | None, typer.Option(help="End after N events.", min=1, metavar="N")] = None,
     for_: Annotated[
         str | None, typer.Option("--for", help="End after this time, such as 30s, 5m or PT1H.", metavar="DURATION")
@@ -48,5 +49,5 @@ def tail(  # noqa: PLR0913, PLR0917 - one parameter an option
     for_s = None if for_ is None else seconds("--for", for_)
     wanted = read_filters(filters or ())
     _, nats = where(nats_url, kubeconfig, context)
-    asked = story.Asked(broker, namespace, wanted, trigger, show_fired, count, for_s, rate)
+    asked = story.Asked(broker, namespace, wanted, trigger, show_fired, count, for_s, rate, last)
     return story.run(nats, asked, output)

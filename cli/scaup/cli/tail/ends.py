@@ -21,8 +21,10 @@ from scaup.core.model.trail import End, Ended, Failed, Told
 
 PATIENCE_S: Final = 10.0
 """For so long a delivery is followed."""
-MOST_FOLLOWED: Final = 256
-_AT_ONCE: Final = 4
+MOST_FOLLOWED: Final = 100
+_AT_ONCE: Final = 2
+_EVERY_S: Final = 0.2
+"""Between two looks: each question takes a dispatcher up to 5 ms, so that watching costs it 5 % at most."""
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
 _LIVE_S: Final = 2.0
@@ -72,6 +74,7 @@ class Ends:
         self._expected = 0
         self._expected_until = 0.0
         self._ahead = timedelta()
+        self._looked_at = 0.0
         self.left_out = 0
         """Deliveries that were not followed, for there were too many."""
 
@@ -90,8 +93,9 @@ class Ends:
         """Those that have ended, of the few that are looked at now. Raises BusError."""
         now = asyncio.get_running_loop().time()
         due = [one for one in self._followed if one.ask_at <= now][:_AT_ONCE]
-        if not due:
+        if not due or now < self._looked_at + _EVERY_S:
             return []
+        self._looked_at = now
         expected = await self._dispatchers(now)
         asked = [plane.ask_dispatchers(self._bus, self._broker, one.position, expected) for one in due]
         found: list[Ending] = []

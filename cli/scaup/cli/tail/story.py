@@ -47,7 +47,7 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the command line says. ``rate`` is how many events a second are shown, ``most`` are looked at in a round."""
+    """What the command line says: ``rate`` events a second are shown, of ``most`` a round, from the ``last`` ones on."""
 
     broker: str
     namespace: str = "default"
@@ -57,6 +57,7 @@ class Asked:
     count: int | None = None
     for_s: float | None = None
     rate: int = RATE
+    last: int = 0
     most: int = MOST
     patience_s: float = PATIENCE_S
 
@@ -91,7 +92,8 @@ async def follow(nats: NatsAccess, asked: Asked, stop: Stop, say: Say, note: Not
             msg = f"Broker {broker.namespace}/{broker.name} has no Trigger {asked.trigger}"
             raise FailedError(msg, hint=f"it has {there}" if there else "it has none")
         history = await ranges.history(bus, broker.uid)
-        tail = _Tail(bus, broker, asked, Reader(bus, broker.uid, history.last + 1, asked.most), firing, say)
+        first = max(history.first, history.last + 1 - asked.last)
+        tail = _Tail(bus, broker, asked, Reader(bus, broker.uid, first, asked.most), firing, say)
         note(f"events of {broker.namespace}/{broker.name} from now on (Ctrl-C ends it)")
         await _rounds(tail, asked, stop, note)
         tail.end()
