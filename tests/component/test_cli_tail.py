@@ -32,17 +32,19 @@ async def test_events_are_shown_as_they_are_accepted_and_nothing_from_before(nat
     async with world(nats.url) as here:
         await here.send()
         async with tailing(here) as tail:
-            await here.send(b'{"n": 1}', datacontenttype="application/json", subject="a")
+            await here.send(b'{\r\n  "n": 1}', datacontenttype="application/json", subject="a")
             await here.send(b"\xff" * 8)
             await tail.until_shown("e-2", "e-3")
             assert [line.position for line in tail.seen] == [2, 3]
             assert [line.fired for line in tail.seen] == [None, None]
-            value = json.loads(telling.as_json(tail.seen[0]))
+            in_json = telling.as_json(tail.seen[0])
+            assert len(in_json.splitlines()) == 1
+            value = json.loads(in_json)
             assert (value["kind"], value["position"], value["fired"]) == ("Event", 2, None)
             assert value["event"]["data"] == {"n": 1}
             assert "knativebrokerttl" not in value["event"]
             first, second = tail.text.splitlines()
-            assert first.endswith('Z  com.example.test  /tests  #e-2  {"n": 1}')
+            assert first.endswith('Z  com.example.test  /tests  #e-2  { "n": 1}')
             assert second.endswith("#e-3  (8 bytes)")
 
 

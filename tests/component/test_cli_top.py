@@ -21,11 +21,13 @@ from scaup.cli.longwork import Stop
 from scaup.cli.problems import FailedError
 from scaup.cli.top import telling
 from scaup.cli.top.figures import Figures, figures, latency
-from scaup.cli.top.sampling import sample
+from scaup.cli.top.sampling import Sample, sample
 from scaup.cli.top.story import Asked, metrics_urls, noted_metrics, watch
 from scaup.cli.up import layout
 from scaup.cli.up.datadir import DataDirectory
+from scaup.core.bus import topology
 from scaup.core.http.server import HttpServer, bind
+from scaup.core.model import names
 from scaup.core.model.definitions import Destination
 from scaup.core.runtime.health import Health
 from scaup.core.runtime.observe import metrics_app
@@ -39,8 +41,10 @@ from tests.support.sinks import OK, answer, sink
 from tests.support.waiting import eventually
 
 
-async def looked(here: World, urls: tuple[str, ...] = (), access: ApiAccess | None = None) -> Any:
-    return await sample(here.bus, access, urls, "default")
+async def looked(
+    here: World, urls: tuple[str, ...] = (), access: ApiAccess | None = None, earlier: Sample | None = None
+) -> Sample:
+    return await sample(here.bus, access, urls, "default", earlier)
 
 
 @asynccontextmanager
@@ -157,6 +161,24 @@ async def test_conditions_are_those_of_the_api(nats: NatsServer, tmp_path: Path)
         assert row(found, "t").state == "not Ready: it is new"
         assert found.brokers[0].state == "not in the API"
         assert not any("conditions" in text for text in found.not_known)
+        await here.trigger("late", "http://127.0.0.1:9/")
+        later = await looked(here, access=access, earlier=first)
+        assert row(figures(first, later, "default"), "late").state == "not in the API"
+        again = await looked(here, access=access, earlier=later)
+        assert again.snapshot is later.snapshot
+
+
+async def test_streams_and_consumers_that_are_not_there_are_said(nats: NatsServer) -> None:
+    async with world(nats.url) as here:
+        first = await looked(here)
+        log = names.log_stream(here.broker.uid)
+        await here.bus.api(f"CONSUMER.DELETE.{log}.{names.DISPATCH_CONSUMER}")
+        (broker,) = figures(first, await looked(here), "default").brokers
+        assert broker.lag is None
+        await topology.remove_broker(here.bus, here.broker.uid)
+        found = figures(first, await looked(here), "default")
+        assert found.brokers == []
+        assert "Broker one: its streams are not there (`scaup doctor` says more)" in found.not_known
 
 
 async def test_a_terminal_shows_the_busiest_and_says_how_many_more_there_are(nats: NatsServer) -> None:

@@ -47,7 +47,7 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the command line says: ``rate`` events a second are shown, of ``most`` a round, from the ``last`` ones on."""
+    """What the command line says: ``rate`` events a second are shown, of ``most`` a round, from the ``last`` on."""
 
     broker: str
     namespace: str = "default"
@@ -123,11 +123,11 @@ async def _rounds(tail: _Tail, asked: Asked, stop: Stop, note: Note) -> None:
             if is_away:
                 note("NATS answers again")
             is_away = False
-        except BusRequestError as error:
-            if error.err_code == STREAM_NOT_FOUND:
-                raise FailedError(f"Broker {asked.namespace}/{asked.broker} was deleted") from error
-            raise
         except BusError as error:
+            if isinstance(error, BusRequestError) and error.err_code == STREAM_NOT_FOUND:
+                raise FailedError(f"Broker {asked.namespace}/{asked.broker} was deleted") from error
+            if isinstance(error, BusRequestError) and error.status < 500:
+                raise
             pause = _AGAIN_S
             if not is_away:
                 note(f"{error}; trying again")

@@ -6,7 +6,7 @@ What comes from outside is never printed raw: control characters would reach the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -20,6 +20,7 @@ from scaup.core.model.event import Event
 _WIDTH: Final = 60
 _WHY: Final = 300
 _NAMED: Final = 10
+_TIME: Final = len("12:00:00.000Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,9 @@ def as_text(line: Line) -> str:
         case Seen():
             return _seen(line)
         case Ended(trigger, ending):
-            at = ending.at or datetime.now(UTC)
+            at = " " * _TIME if ending.at is None else _time(ending.at)
             said = f"{clean(trigger, _WIDTH)} {ending.state.word}: {clean(ending.why, _WHY)}"
-            return f"{_time(at)}    └ #{clean(ending.event_id, _WIDTH)}  {said}"
+            return f"{at}    └ #{clean(ending.event_id, _WIDTH)}  {said}"
         case LeftOut(number, what, why):
             return f"… {number:,} {what} left out: {why}"
 
@@ -101,6 +102,11 @@ def as_json(line: Line) -> str:
     return orjson.dumps(_object(line)).decode()
 
 
+def _in_a_line(text: bytes) -> bytes:
+    """JSON without line breaks: data are as they were sent, and there they stand between its parts only."""
+    return text.replace(b"\n", b" ").replace(b"\r", b" ")
+
+
 def _object(line: Line) -> dict[str, Any]:
     match line:
         case Seen():
@@ -108,7 +114,7 @@ def _object(line: Line) -> dict[str, Any]:
                 "kind": "Event",
                 "position": line.position,
                 "acceptedAt": spoken_at(line.accepted),
-                "event": orjson.Fragment(jsonformat.encode(line.event)),
+                "event": orjson.Fragment(_in_a_line(jsonformat.encode(line.event))),
                 "replyOf": line.reply_of or None,
                 "fired": None if line.fired is None or line.unknown else list(line.fired),
                 "notKnown": line.unknown or None,

@@ -37,7 +37,7 @@ class BrokerRow:
     state: str
     accepted: float | None
     delivered: float | None
-    lag: int
+    lag: int | None
     queue: int
     retries: int | None
     dead: int

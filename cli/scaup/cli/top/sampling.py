@@ -21,6 +21,7 @@ from scaup.cli.top.scraping import Scrape, scrape
 from scaup.core.bus import waiting
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.kv import STREAM_NOT_FOUND
+from scaup.core.bus.topology import CONSUMER_NOT_FOUND
 from scaup.core.model import names
 from scaup.core.model.definitions import BrokerDefinition
 from scaup.core.model.errors import BusRequestError
@@ -29,13 +30,16 @@ from scaup.core.model.names import BrokerUid, TriggerUid
 MOST_SUBJECTS: Final = 20_000
 """Of a stream, that are listed: each retry that waits has one of its own."""
 
+_ASK_API_S: Final = 5.0
+"""Between two questions to the API, whose answer is long where there are very many Triggers."""
+
 
 @dataclass(slots=True)
 class Streams:
     """What the streams of one Broker hold. ``queued`` and ``retried`` are None where too much waits to be listed."""
 
     last: int = 0
-    lag: int = 0
+    lag: int | None = None
     waiting: int = 0
     dead: int = 0
     queued: Counter[TriggerUid] | None = field(default_factory=Counter)
@@ -56,22 +60,46 @@ class Sample:
     live: Counter[str] = field(default_factory=Counter)
     """Replicas that report, by role."""
     ready: dict[str, str] | None = None
+    asked_at: float = 0.0
+    """When the API was asked."""
     not_known: list[str] = field(default_factory=list)
 
 
-async def sample(bus: Bus, access: ApiAccess | None, urls: Sequence[str], namespace: str) -> Sample:
-    """A look at one namespace. Raises BusError."""
-    snapshot = await plane.snapshot(bus)
-    found = Sample(asyncio.get_running_loop().time(), snapshot)
+async def sample(
+    bus: Bus, access: ApiAccess | None, urls: Sequence[str], namespace: str, earlier: Sample | None = None
+) -> Sample:
+    """A look at one namespace; what is large and seldom changes is taken from an ``earlier`` one. Raises BusError."""
+    snapshot = await _snapshot(bus, earlier)
+    loop = asyncio.get_running_loop()
+    found = Sample(loop.time(), snapshot)
     brokers = [broker for broker in snapshot.brokers.values() if broker.namespace == namespace]
     states = await asyncio.gather(*(_streams(bus, broker) for broker in brokers))
-    found.streams = {broker.uid: state for broker, state in zip(brokers, states, strict=True) if state is not None}
-    found.at = asyncio.get_running_loop().time()
+    found.at = loop.time()
+    for broker, state in zip(brokers, states, strict=True):
+        if state is None:
+            found.not_known.append(f"Broker {broker.name}: its streams are not there (`scaup doctor` says more)")
+        else:
+            found.streams[broker.uid] = state
     found.scrapes = await scrape(urls)
     live = await plane.replicas(bus, await plane.server_now(bus))
     found.live = Counter(key.partition(".")[0] for key in live)
-    await _ask_api(access, namespace, found)
+    if access is None:
+        found.not_known.append("conditions: no API is named")
+    elif earlier is not None and earlier.ready is not None and found.at - earlier.asked_at < _ASK_API_S:
+        found.ready, found.asked_at = earlier.ready, earlier.asked_at
+    else:
+        found.asked_at = found.at
+        await _ask_api(access, namespace, found)
     return found
+
+
+async def _snapshot(bus: Bus, earlier: Sample | None) -> Snapshot:
+    if earlier is not None:
+        info = await bus.api(f"STREAM.INFO.KV_{names.DEFINITIONS_BUCKET}")
+        known = earlier.snapshot
+        if (info["state"]["last_seq"], str(info["created"])) == (known.revision, known.created):
+            return known
+    return await plane.snapshot(bus)
 
 
 async def _streams(bus: Bus, broker: BrokerDefinition) -> Streams | None:
@@ -80,8 +108,7 @@ async def _streams(bus: Bus, broker: BrokerDefinition) -> Streams | None:
     try:
         log = names.log_stream(broker.uid)
         found.last = (await bus.api(f"STREAM.INFO.{log}"))["state"]["last_seq"]
-        consumer = await bus.api(f"CONSUMER.INFO.{log}.{names.DISPATCH_CONSUMER}")
-        found.lag = consumer["num_pending"] + consumer["num_ack_pending"]
+        found.lag = await _lag(bus, log)
         await _look_at_queues(bus, broker, found)
         await _look_at_dead_letters(bus, broker, found)
     except BusRequestError as error:
@@ -89,6 +116,16 @@ async def _streams(bus: Bus, broker: BrokerDefinition) -> Streams | None:
             raise
         return None
     return found
+
+
+async def _lag(bus: Bus, log: str) -> int | None:
+    try:
+        consumer = await bus.api(f"CONSUMER.INFO.{log}.{names.DISPATCH_CONSUMER}")
+    except BusRequestError as error:
+        if error.err_code != CONSUMER_NOT_FOUND:
+            raise
+        return None
+    return int(consumer["num_pending"] + consumer["num_ack_pending"])
 
 
 async def _look_at_queues(bus: Bus, broker: BrokerDefinition, found: Streams) -> None:
@@ -122,10 +159,7 @@ async def _look_at_dead_letters(bus: Bus, broker: BrokerDefinition, found: Strea
                 found.dead_of[trigger] += number
 
 
-async def _ask_api(access: ApiAccess | None, namespace: str, found: Sample) -> None:
-    if access is None:
-        found.not_known.append("conditions: no API is named")
-        return
+async def _ask_api(access: ApiAccess, namespace: str, found: Sample) -> None:
     try:
         async with open_api(access) as api:
             items: list[dict[str, Any]] = []

@@ -71,7 +71,7 @@ async def watch(access: ApiAccess | None, nats: NatsAccess, asked: Asked, stop: 
             if stop:
                 break
             try:
-                after = await sample(bus, access, asked.urls, asked.namespace)
+                after = await sample(bus, access, asked.urls, asked.namespace, before)
             except BusError as error:
                 if asked.is_once:
                     raise
