@@ -278,6 +278,20 @@ async def test_ctrl_c_ends_the_command_as_it_should_end(nats: NatsServer) -> Non
         assert (watching.returncode, out, err) == (0, "", "scaup tail: 1 event shown\n")
 
 
+async def test_a_reader_that_has_seen_enough_ends_it_as_well(nats: NatsServer) -> None:
+    async with world(nats.url) as here:
+        await here.send()
+        watching = start("one", "--nats-url", nats.url, "--last", "1")
+        assert watching.stdout is not None
+        assert "#e-1" in await asyncio.to_thread(watching.stdout.readline)
+        watching.stdout.close()
+        await here.send()
+        assert await asyncio.to_thread(watching.wait, 10) == 0
+        assert watching.stderr is not None
+        with watching.stderr as said:
+            assert "Broken" not in said.read()
+
+
 def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "scaup.cli", "tail", *arguments],

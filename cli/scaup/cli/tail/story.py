@@ -73,7 +73,10 @@ def run(nats: NatsAccess, asked: Asked, output: str) -> int:
     def note(text: str) -> None:
         sys.stderr.write(f"scaup tail: {text}\n")
 
-    return asyncio.run(_until_stopped(nats, asked, say, note))
+    try:
+        return asyncio.run(_until_stopped(nats, asked, say, note))
+    except BrokenPipeError:  # who reads has seen enough, which is an end as good as Ctrl-C
+        return DONE
 
 
 async def _until_stopped(nats: NatsAccess, asked: Asked, say: Say, note: Note) -> int:

@@ -49,6 +49,8 @@ def run(access: ApiAccess | None, nats: NatsAccess, asked: Asked, output: str) -
     screen = _Screen(asked, is_json=output == "json")
     try:
         return asyncio.run(_until_stopped(access, nats, asked, screen))
+    except BrokenPipeError:  # who reads has seen enough
+        return DONE
     finally:
         screen.end()
 
