@@ -19,6 +19,8 @@ from scaup.cli.doctor.command import doctor
 from scaup.cli.filters.commands import filter_app
 from scaup.cli.options import Context, Files, Kubeconfig, Name, Namespace, NatsUrl, Output, OutputOption, Word
 from scaup.cli.replaycommand import replay
+from scaup.cli.tail.command import tail
+from scaup.cli.top.command import top
 from scaup.cli.trace.command import trace
 from scaup.cli.triggercommands import trigger_app
 
@@ -36,6 +38,8 @@ app.add_typer(trigger_app, name="trigger")
 app.command()(replay)
 app.command()(trace)
 app.command()(doctor)
+app.command()(tail)
+app.command()(top)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,10 +86,10 @@ class DataDirectory:
             if path.stat().st_size > _LOG_LIMIT:
                 path.replace(path.with_suffix(".log.1"))
 
-    def note(self, *, api: str, nats: str, embedded: bool) -> None:
+    def note(self, *, api: str, nats: str, embedded: bool, metrics: Sequence[str] = ()) -> None:
         """Write down where everything is, for the other commands and for kubectl."""
         write_private(self.kubeconfig, _kubeconfig(api))
-        endpoints = {"api": api, "nats": nats, "embedded": embedded}
+        endpoints = {"api": api, "nats": nats, "embedded": embedded, "metrics": list(metrics)}
         write_private(self.path / "endpoints.json", orjson.dumps(endpoints).decode() + "\n")
 
     @property

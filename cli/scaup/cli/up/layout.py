@@ -103,6 +103,12 @@ def nats_url(options: Options) -> str:
     return options.nats_url or f"nats://{LOOPBACK}:{NATS_PORT + options.port_offset}"
 
 
+def metrics_urls(options: Options) -> list[str]:
+    """Where the services show what they count."""
+    known = [home.metrics_port for home in HOMES if home.metrics_port is not None]
+    return [f"http://{Listen(LOOPBACK, port + options.port_offset)}/metrics" for port in known]
+
+
 @dataclass(frozen=True, slots=True)
 class Secrets:
     """What the children need to know beside the options. ``token`` None where NATS is somebody else's."""

@@ -200,7 +200,8 @@ class _Up:
         data.rotate_logs()
         embedded = options.nats_url is None
         token = data.token() if embedded else None
-        data.note(api=layout.api_url(options), nats=layout.nats_url(options), embedded=embedded)
+        metrics = layout.metrics_urls(options)
+        data.note(api=layout.api_url(options), nats=layout.nats_url(options), embedded=embedded, metrics=metrics)
         secrets = layout.Secrets(token, data.kubeconfig, data.nats_pid if embedded else None)
         inherited = dict(os.environ) | {"SCAUP_UP_PARENT_FD": str(parent_fd)}
         children = [

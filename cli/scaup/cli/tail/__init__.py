@@ -1,0 +1,1 @@
+"""``scaup tail``: a Broker's events as they are accepted, and what fired."""

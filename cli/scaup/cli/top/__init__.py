@@ -1,0 +1,1 @@
+"""``scaup top``: Brokers and Triggers with their rates, latency, queues and dead letters, refreshed."""
