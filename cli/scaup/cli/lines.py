@@ -34,7 +34,8 @@ def data_text(data: bytes, width: int = _DATA) -> str:
     try:
         text = start.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start < len(start) - 4:  # a character cut at the end is no sign of binary data
+        # A character cut at the end is no sign of binary data.
+        if len(data) == len(start) or error.start < len(start) - 4:
             return f"({len(data)} bytes)"
         text = start[: error.start].decode("utf-8")
     return clean(" ".join(text.split()), width, longer=len(data) > len(start))
