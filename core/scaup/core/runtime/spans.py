@@ -41,11 +41,11 @@ log = structlog.get_logger()
 
 MOST_WAITING: Final = 2048
 _BATCH: Final = 128
-_EVERY_S: Final = 0.5
+_EVERY_S: Final = 0.25
 _PAUSE_S: Final = 2.0
 """After a failure: a receiver that is away is not asked all the time."""
 _TIMEOUT_S: Final = 5.0
-_FAREWELL_S: Final = 1.5
+_FAREWELL_S: Final = 1.0
 _LONGEST_TEXT: Final = 256
 
 Value = str | int | float | bool
