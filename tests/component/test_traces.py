@@ -23,7 +23,7 @@ from tests.support.dataplane import ANYWHERE, World, delivery, metric, world
 from tests.support.events import REQUIRED
 from tests.support.natsserver import NatsServer
 from tests.support.otlp import GotSpan, receiver
-from tests.support.rawhttp import Answer, post
+from tests.support.rawhttp import Answer, post, send
 from tests.support.services import ingress_here
 from tests.support.sinks import HANG, answer, reply, sink
 from tests.support.waiting import eventually
@@ -42,6 +42,10 @@ class Traced:
 
     async def post(self, body: bytes = b"{}", **headers: str) -> Answer:
         return await post(self.port, body=body, **headers)
+
+    async def batch(self, *events: dict[str, str]) -> Answer:
+        headers = {"content-type": "application/cloudevents-batch+json"}
+        return await send(self.port, "POST", "/default/one", headers, json.dumps(events).encode())
 
 
 @asynccontextmanager
@@ -207,13 +211,17 @@ async def test_the_extension_is_continued_or_linked_and_stays_as_it_was(nats: Na
         assert [one(spans, kind=kind).links for kind in ("SERVER", "PRODUCER", "CLIENT")] == [[], [origin], [origin]]
         assert end.requests[1].headers["ce-traceparent"] == other
 
+        # In a batch each event has its own trace, or none.
+        assert (await here.batch(REQUIRED | {"id": "a"}, REQUIRED | {"id": "b", "traceparent": SAMPLED})).status == 202
+        spans = (await there.until(8))[6:]
+        assert {span.attributes["cloudevents.event_id"] for span in spans} == {"b"}
+        assert one(spans, kind="PRODUCER").parent == SPAN
+
 
 async def test_the_events_of_a_batch_are_spans_each_in_its_own_trace_where_it_has_one(nats: NatsServer) -> None:
     async with receiver() as there, traced(nats, there.settings()) as here:
         batch = [REQUIRED | {"id": "a"}, REQUIRED | {"id": "b", "traceparent": SAMPLED}, REQUIRED | {"id": "c"}]
-        types = {"ce_specversion": "", "ce_id": "", "ce_source": "", "ce_type": ""}
-        content_type = {"content-type": "application/cloudevents-batch+json"}
-        assert (await here.post(json.dumps(batch).encode(), **types, **content_type)).status == 202
+        assert (await here.batch(*batch)).status == 202
         spans = await there.until(4)
         serving = one(spans, kind="SERVER")
         parents = {span.attributes["cloudevents.event_id"]: span.parent for span in spans if span is not serving}

@@ -86,7 +86,9 @@ class AttemptTraces:
             about["scaup.replay"] = facts.replay.id
         origin = of_attributes(event.attributes)
         link = origin if origin is not None and origin.trace_id != above.trace_id else None
-        return self._traces.begin(f"deliver {destination}", SpanKind.CLIENT, above, about, link=link)
+        span = self._traces.begin(f"deliver {destination}", SpanKind.CLIENT, above)
+        span.about(about, link=link)
+        return span
 
 
 class AttemptTrace:

@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind
 from scaup.core.codec import traced
 from scaup.core.model.definitions import BrokerDefinition
 from scaup.core.model.event import Event
-from scaup.core.model.tracecontext import TraceContext, of_attributes, of_headers
+from scaup.core.model.tracecontext import TRACEPARENT, TraceContext, of_attributes, of_headers
 from scaup.core.runtime.spans import Span, Traces, Value
 
 log = structlog.get_logger()
@@ -36,18 +36,23 @@ class RequestTraces:
 class RequestTrace:
     """One request, whether it is sampled or not."""
 
-    __slots__ = ("_parent", "_scope", "_sent", "_serving", "_started_ns", "_traces")
+    __slots__ = ("_is_drawn", "_parent", "_scope", "_sent", "_serving", "_started_ns", "_traces")
 
     def __init__(self, traces: Traces, scope: MutableMapping[str, Any]) -> None:
         self._traces = traces
         self._scope = scope
         self._started_ns = time.time_ns()
         self._parent = of_headers(scope["headers"])
+        self._is_drawn = False
         self._serving: Span | None = None
         self._sent: list[Span] = []
 
     def begin(self, broker: BrokerDefinition, events: list[Event], entries: list[tuple[dict[str, str], bytes]]) -> None:
         """The events are about to be stored as ``entries``: give each its context."""
+        if self._parent is None:
+            self._is_drawn = self._traces.draws()
+            if not self._is_drawn and not any(TRACEPARENT in event.attributes for event in events):
+                return
         try:
             self._begin(broker, events, entries)
         except Exception as error:  # noqa: BLE001 - without a trace, then
@@ -55,7 +60,8 @@ class RequestTrace:
 
     def end(self, broker: BrokerDefinition | None, status: int, result: str) -> None:
         """The request was answered."""
-        if self._serving is None and (self._parent is None or not self._parent.is_sampled):
+        is_refused = self._serving is None and self._parent is not None and self._parent.is_sampled
+        if not (self._serving or self._sent or is_refused):
             return
         try:
             self._end(broker, status, result)
@@ -70,7 +76,7 @@ class RequestTrace:
         is_joined = self._parent is not None or len(events) == 1
         if self._parent is None and is_joined:
             self._parent = origins[0]
-        if self._parent.is_sampled if self._parent else self._traces.draws():
+        if self._parent.is_sampled if self._parent else self._is_drawn:
             self._serving = self._serve()
         around = self._serving.context if self._serving else self._parent
         for event, origin, (headers, data) in zip(events, origins, entries, strict=True):
@@ -84,14 +90,16 @@ class RequestTrace:
             traced.put(headers, above)
 
     def _serve(self) -> Span:
-        about = {
+        about: dict[str, Value] = {
             "http.request.method": self._scope["method"],
             "http.route": "/{namespace}/{broker}",
             "url.path": self._scope["path"],
             "url.scheme": self._scope.get("scheme", "http"),
         }
         name = f"{about['http.request.method']} {about['http.route']}"
-        return self._traces.begin(name, SpanKind.SERVER, self._parent, about, started_ns=self._started_ns)
+        span = self._traces.begin(name, SpanKind.SERVER, self._parent)
+        span.about(about, started_ns=self._started_ns)
+        return span
 
     def _send(
         self, broker: BrokerDefinition, event: Event, size: int, above: TraceContext, origin: TraceContext | None
@@ -105,13 +113,15 @@ class RequestTrace:
             **traced.event_attributes(event.attributes),
         }
         link = origin if origin is not None and origin.trace_id != above.trace_id else None
-        return self._traces.begin(f"send {destination}", SpanKind.PRODUCER, above, about, link=link)
+        span = self._traces.begin(f"send {destination}", SpanKind.PRODUCER, above)
+        span.about(about, link=link)
+        return span
 
     def _end(self, broker: BrokerDefinition | None, status: int, result: str) -> None:
         serving = self._serving
         if serving is None and self._parent is not None and self._parent.is_sampled:
             serving = self._serve()  # it was refused before it was known what is in it
-        failure = {} if status < 400 else {"error.type": result}
+        failure: dict[str, Value] = {} if status < 400 else {"error.type": result}
         for span in self._sent:
             span.end(failure, result if failure else None)
         if serving is not None:

@@ -11,28 +11,16 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import (
-    Link,
-    NonRecordingSpan,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    TraceFlags,
-    TraceState,
-    set_span_in_context,
-)
-from opentelemetry.trace import Span as AnySpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from scaup.core.model.tracecontext import TraceContext
 from scaup.core.runtime.traces import SPANS, TraceSettings
@@ -40,30 +28,66 @@ from scaup.core.runtime.traces import SPANS, TraceSettings
 log = structlog.get_logger()
 
 MOST_WAITING: Final = 2048
-_BATCH: Final = 128
+_BATCH: Final = 32
+"""Writing these down takes 3 to 5 ms, in which the event loop may have to wait for its turn."""
 _EVERY_S: Final = 0.25
 _PAUSE_S: Final = 2.0
 """After a failure: a receiver that is away is not asked all the time."""
 _TIMEOUT_S: Final = 5.0
 _FAREWELL_S: Final = 1.0
+_BREATH_S: Final = 0.001
 _LONGEST_TEXT: Final = 256
 
 Value = str | int | float | bool
 
 
-@dataclass(slots=True)
 class Span:
-    """A span that has begun, and the context that continues it."""
+    """A span that has begun, and the context that continues it.
 
-    context: TraceContext
-    _span: AnySpan
+    What is sent is made at its end: the SDK's own span, which may be asked and changed at any time, costs four times as
+    much (decision 0018).
+    """
 
-    def end(self, attributes: Mapping[str, Value], error: str | None = None) -> None:
+    __slots__ = ("_about", "_kind", "_link", "_name", "_parent", "_started_ns", "_traces", "context")
+
+    def __init__(self, traces: Traces, name: str, kind: SpanKind, parent: TraceContext | None) -> None:
+        trace_id = parent.trace_id if parent else f"{random.getrandbits(128) or 1:032x}"
+        span_id = f"{random.getrandbits(64) or 1:016x}"
+        self.context = TraceContext(trace_id, span_id, True, parent.state if parent else "")
+        self._traces = traces
+        self._name = name
+        self._kind = kind
+        self._parent = parent
+        self._started_ns = time.time_ns()
+        self._about: dict[str, Value] = {}
+        self._link: TraceContext | None = None
+
+    def about(
+        self, attributes: dict[str, Value], *, link: TraceContext | None = None, started_ns: int | None = None
+    ) -> None:
+        """What is known of it at its beginning; ``started_ns`` where that is past."""
+        self._about = attributes
+        self._link = link
+        self._started_ns = started_ns or self._started_ns
+
+    def end(self, attributes: dict[str, Value], error: str | None = None) -> None:
         """It is over; with an ``error`` it failed."""
-        self._span.set_attributes(attributes)
-        if error is not None:
-            self._span.set_status(Status(StatusCode.ERROR, error[:_LONGEST_TEXT]))
-        self._span.end()
+        whole = {name: _short(value) for name, value in (self._about | attributes).items()}
+        self._traces.ended(
+            ReadableSpan(
+                self._name,
+                _of(self.context, is_remote=False),
+                _of(self._parent) if self._parent else None,
+                attributes=whole,
+                links=[Link(_of(self._link))] if self._link else (),
+                kind=self._kind,
+                status=Status(StatusCode.ERROR, error[:_LONGEST_TEXT]) if error is not None else _UNSET,
+                start_time=self._started_ns,
+                end_time=max(time.time_ns(), self._started_ns),
+                resource=self._traces.resource,
+                instrumentation_scope=_SCOPE,
+            )
+        )
 
 
 class Traces:
@@ -74,43 +98,20 @@ class Traces:
         for name in ("opentelemetry", "urllib3"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._sample = settings.sample
+        self.resource = Resource.create({"service.name": service, "service.instance.id": replica})
         self._sending = Sending(OTLPSpanExporter(endpoint=settings.endpoint, timeout=_TIMEOUT_S))
-        about = {"service.name": service, "service.instance.id": replica}
-        provider = TracerProvider(
-            sampler=ALWAYS_ON,  # who calls has decided already
-            resource=Resource.create(about),
-            shutdown_on_exit=False,
-            span_limits=SpanLimits(max_attribute_length=_LONGEST_TEXT),
-        )
-        provider.add_span_processor(_ToSending(self._sending))
-        self._tracer = provider.get_tracer("scaup")
 
     def draws(self) -> bool:
         """Whether a trace is to begin with what has none yet."""
         return random.random() < self._sample  # noqa: S311 - chooses a sample, guards nothing
 
-    def begin(
-        self,
-        name: str,
-        kind: SpanKind,
-        parent: TraceContext | None,
-        attributes: Mapping[str, Value],
-        *,
-        link: TraceContext | None = None,
-        started_ns: int | None = None,
-    ) -> Span:
+    def begin(self, name: str, kind: SpanKind, parent: TraceContext | None) -> Span:
         """A span below ``parent``, or the first of a trace. Only for what is sampled."""
-        span = self._tracer.start_span(
-            name,
-            context=set_span_in_context(NonRecordingSpan(_of(parent))) if parent else _NOWHERE,
-            kind=kind,
-            attributes=attributes,
-            links=[Link(_of(link))] if link else None,
-            start_time=started_ns,
-        )
-        made = span.get_span_context()
-        state = parent.state if parent else ""
-        return Span(TraceContext(f"{made.trace_id:032x}", f"{made.span_id:016x}", True, state), span)
+        return Span(self, name, kind, parent)
+
+    def ended(self, span: ReadableSpan) -> None:
+        """Have it sent."""
+        self._sending.add(span)
 
     def close(self) -> None:
         """Send what waits. It blocks, for a moment at most."""
@@ -169,7 +170,7 @@ class Sending:
             self._is_failing = not is_taken
             if self._is_failing:
                 return
-            time.sleep(0)  # lets the event loop's thread go first
+            time.sleep(_BREATH_S)
 
     def _next_batch(self) -> list[ReadableSpan]:
         batch: list[ReadableSpan] = []
@@ -188,23 +189,19 @@ class Sending:
             return False
 
 
-class _ToSending(SpanProcessor):
-    def __init__(self, sending: Sending) -> None:
-        self._sending = sending
-
-    def on_end(self, span: ReadableSpan) -> None:
-        self._sending.add(span)
+_UNSET: Final = Status(StatusCode.UNSET)
+_SCOPE: Final = InstrumentationScope("scaup")
 
 
-_NOWHERE: Final = set_span_in_context(NonRecordingSpan(SpanContext(0, 0, is_remote=False)))
-"""Without it a span would be below whichever is the current one."""
+def _short(value: Value) -> Value:
+    return value[:_LONGEST_TEXT] if isinstance(value, str) else value
 
 
-def _of(context: TraceContext) -> SpanContext:
+def _of(context: TraceContext, *, is_remote: bool = True) -> SpanContext:
     return SpanContext(
         int(context.trace_id, 16),
         int(context.span_id, 16),
-        is_remote=True,
+        is_remote=is_remote,
         trace_flags=TraceFlags(int(context.is_sampled)),
         trace_state=TraceState.from_header([context.state]) if context.state else None,
     )
