@@ -44,7 +44,7 @@ Value = str | int | float | bool
 class Span:
     """A span that has begun, and the context that continues it.
 
-    What is sent is made at its end: the SDK's own span, which may be asked and changed at any time, costs four times as
+    What is sent is made at its end: the SDK's own span, which may be asked and changed at any time, costs three times as
     much (decision 0018).
     """
 
