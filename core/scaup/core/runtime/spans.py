@@ -44,8 +44,8 @@ Value = str | int | float | bool
 class Span:
     """A span that has begun, and the context that continues it.
 
-    What is sent is made at its end: the SDK's own span, which may be asked and changed at any time, costs three times as
-    much (decision 0018).
+    What is sent is made at its end: the SDK's own span, which may be asked and changed at any time, costs three times
+    as much (decision 0018).
     """
 
     __slots__ = ("_about", "_kind", "_link", "_name", "_parent", "_started_ns", "_traces", "context")
