@@ -6,6 +6,7 @@ from scaup.core.http.outbound import Outbound
 from scaup.core.runtime import lifecycle
 from scaup.core.runtime.lifecycle import Life
 from scaup.core.runtime.plane import data_plane
+from scaup.core.runtime.traces import tracing
 from scaup.dispatcher.app import Dispatcher
 from scaup.dispatcher.attempt import Attempts
 from scaup.dispatcher.settings import DispatcherSettings
@@ -14,8 +15,17 @@ from scaup.dispatcher.settings import DispatcherSettings
 async def run(settings: DispatcherSettings, life: Life) -> None:
     """Deliver until it is time to stop; then finish what is under way and hand back the rest."""
     outbound = Outbound(settings.sink_deny)
-    async with data_plane("dispatcher", settings.bus, settings.service, settings.metrics_listen, life) as plane:
-        dispatcher = Dispatcher(plane, Attempts(outbound, settings.max_answer_bytes), settings)
+    service = settings.service
+    async with (
+        tracing(settings.traces, "scaup-dispatcher", service.replica_name) as traces,
+        data_plane("dispatcher", settings.bus, service, settings.metrics_listen, life) as plane,
+    ):
+        attempt_traces = None
+        if traces is not None:
+            from scaup.dispatcher.traces import AttemptTraces
+
+            attempt_traces = AttemptTraces(traces, plane.definitions)
+        dispatcher = Dispatcher(plane, Attempts(outbound, settings.max_answer_bytes), settings, attempt_traces)
         life.health.add("deliveries", dispatcher.why_not_ready)
         working = plane.watch(dispatcher.run(), "dispatcher")
         await plane.until_stopping()

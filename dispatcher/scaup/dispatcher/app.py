@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -40,6 +40,9 @@ from scaup.dispatcher.trail import Trail
 from scaup.dispatcher.trials import Trials
 from scaup.dispatcher.worker import BrokerWorker
 
+if TYPE_CHECKING:
+    from scaup.dispatcher.traces import AttemptTraces
+
 log = structlog.get_logger()
 
 _ROUND_S: Final = 2.0
@@ -51,7 +54,9 @@ _UNKNOWN_FOR_S: Final = 30.0
 class Dispatcher:
     """Everything one dispatcher process does."""
 
-    def __init__(self, plane: Plane, attempts: Attempts, settings: DispatcherSettings) -> None:
+    def __init__(
+        self, plane: Plane, attempts: Attempts, settings: DispatcherSettings, traces: AttemptTraces | None = None
+    ) -> None:
         self._plane = plane
         self._background = Background()
         self.start = self._background.start
@@ -70,6 +75,7 @@ class Dispatcher:
             Parking(settler, self.start),
             self.start,
             self._owns,
+            traces,
         )
         self._trials = Trials(plane.bus, plane.definitions, settler, environ_of(settings))
         self._trials.heard_filters = self._heard_filters

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from scaup.core.codec.kept import Facts
 from scaup.core.model.names import Lane, TriggerUid
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.suspicion import Place
+
+if TYPE_CHECKING:
+    from scaup.dispatcher.traces import AttemptTrace
 
 _UNKNOWN: Final = Facts(0)
 
@@ -48,6 +51,8 @@ class Delivery:
     """Its attempt is over and its consequence is being stored."""
     is_over: bool = False
     """Released or abandoned."""
+    trace: AttemptTrace | None = None
+    """Of the attempt under way, or the last one, where it is sampled."""
 
     def done(self) -> None:
         """The consequence is stored: let go of where the event came from."""

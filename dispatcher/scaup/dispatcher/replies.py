@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from scaup.core.bus.connection import Bus
-from scaup.core.codec import stored
+from scaup.core.codec import stored, traced
 from scaup.core.model import names
 from scaup.core.model.errors import EventTooLargeError
 from scaup.core.model.event import ARRIVAL_TIME, HOPS, next_hops
@@ -38,6 +38,8 @@ async def store_reply(bus: Bus, delivery: Delivery, outcome: Replied) -> bool:
     reply = outcome.reply.with_attributes(**{HOPS: str(hops), ARRIVAL_TIME: arrival})
     headers = stored.to_headers(reply, outcome.passed)
     stored.size_of(headers)
+    if delivery.trace is not None:
+        traced.put(headers, delivery.trace.context)
     headers["Nats-Msg-Id"] = names.reply_id(delivery.lane.trigger, delivery.facts.key)
     await bus.acked.store(names.reply_subject(delivery.lane.broker), reply.data or b"", headers)
     return True

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from scaup.core.http.networks import Networks
 from scaup.core.runtime.settings import BusSettings, Listen, ServiceSettings, setting
+from scaup.core.runtime.traces import TraceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,7 @@ class DispatcherSettings:
 
     bus: BusSettings = field(default_factory=BusSettings)
     service: ServiceSettings = field(default_factory=ServiceSettings)
+    traces: TraceSettings = field(default_factory=TraceSettings)
     metrics_listen: Listen = setting("SCAUP_METRICS_LISTEN", Listen("127.0.0.1", 9093), "Where metrics are, host:port.")
     max_events: int = setting(
         "SCAUP_DISPATCHER_MAX_EVENTS", 4096, "Entries of event logs held at a time; more are left in the logs."

@@ -20,7 +20,7 @@ from scaup.core.bus.client import Entry, header_lines
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.kv import ENTRY_GONE
 from scaup.core.bus.replays import queue_headers
-from scaup.core.codec import bundle, kept, percent, stored
+from scaup.core.codec import bundle, kept, percent, stored, traced
 from scaup.core.codec.kept import Facts
 from scaup.core.model import names
 from scaup.core.model.definitions import TriggerDefinition
@@ -236,6 +236,8 @@ class Settler:
         facts = Facts(delivery.facts.sequence, now_text(), reason=f"the reply's hops ({HOPS}) are used up")
         trigger = self._definitions.triggers.get(delivery.lane.trigger)
         outgoing = Outgoing(stored.to_headers(reply), reply.data or b"")
+        if delivery.trace is not None:
+            traced.put(outgoing.headers, delivery.trace.context)
         await self._keep(outgoing, delivery.lane, facts, trigger)
 
     async def set_aside(self, outgoing: Outgoing, broker: BrokerUid, uid: TriggerUid | None, facts: Facts) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from prometheus_client import Counter
@@ -58,6 +58,9 @@ from scaup.dispatcher.replies import store_reply
 from scaup.dispatcher.settings import DispatcherSettings
 from scaup.dispatcher.settle import Settler, now_text
 
+if TYPE_CHECKING:
+    from scaup.dispatcher.traces import AttemptTraces
+
 log = structlog.get_logger()
 
 _STALLED_S: Final = 1.0
@@ -96,6 +99,7 @@ class Tools:
     start: Callable[[Awaitable[None], str], asyncio.Task[None]]
     owns: Callable[[TriggerUid], bool]
     """Whether this dispatcher is the one that works a Trigger's queues."""
+    traces: AttemptTraces | None = None
 
 
 class Target:
@@ -297,10 +301,13 @@ class Target:
             else:
                 address = self._address_of(destination)
                 url = address.url
+                extra = self._headers(trigger, is_dead_letter)
+                if self._tools.traces is not None:
+                    extra += self._tools.traces.begin(delivery, trigger, url)
                 outcome = await self._tools.attempts.make(
                     delivery.outgoing,
                     address,
-                    self._headers(trigger, is_dead_letter),
+                    extra,
                     timeout_s=policy.timeout_s,
                     structured=policy.format == "json",
                 )
@@ -343,6 +350,8 @@ class Target:
         facts = delivery.facts
         stretch = 1.0 + self._tools.settings.jitter * random.random()  # noqa: S311 - spreads retries, guards nothing
         verdict = judge(outcome, trigger.delivery, facts.attempts + 1, stretch)
+        if delivery.trace is not None:
+            delivery.trace.end(outcome, verdict)
         if delivery.parking is not None:
             await delivery.parking
             if delivery.is_over and delivery.parked is None:

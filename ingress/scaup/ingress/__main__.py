@@ -15,6 +15,7 @@ from scaup.core.runtime import lifecycle
 from scaup.core.runtime.lifecycle import Life
 from scaup.core.runtime.observe import healthz, readyz
 from scaup.core.runtime.plane import data_plane
+from scaup.core.runtime.traces import tracing
 from scaup.ingress.app import Ingress
 from scaup.ingress.door import Door
 from scaup.ingress.settings import IngressSettings
@@ -28,8 +29,15 @@ async def run(settings: IngressSettings, life: Life) -> None:
         accepting = HttpServer(door, front)
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(accepting.run(), name="accepting")
-            async with data_plane("ingress", settings.bus, settings.service, settings.metrics_listen, life) as plane:
+            async with (
+                tracing(settings.traces, "scaup-ingress", settings.service.replica_name) as traces,
+                data_plane("ingress", settings.bus, settings.service, settings.metrics_listen, life) as plane,
+            ):
                 ingress = Ingress(plane.bus, plane.definitions, settings, around)
+                if traces is not None:
+                    from scaup.ingress.traces import RequestTraces
+
+                    ingress.traces = RequestTraces(traces)
                 life.health.add("event log", ingress.why_not_ready)
                 plane.watch(ingress.room.keep_asking(), "room")
                 door.ingress = ingress

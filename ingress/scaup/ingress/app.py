@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from scaup.core.bus.acked import Stored
 from scaup.core.bus.connection import Bus
@@ -37,6 +37,9 @@ from scaup.ingress.paths import broker_of
 from scaup.ingress.patience import Patience
 from scaup.ingress.room import Room
 from scaup.ingress.settings import IngressSettings
+
+if TYPE_CHECKING:
+    from scaup.ingress.traces import RequestTrace, RequestTraces
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -73,6 +76,7 @@ class Ingress:
         self._loop = asyncio.get_running_loop()
         self._storing = Standstill(_PATIENCE_S, forget_s=_FORGET_S)
         self.room = Room(bus)
+        self.traces: RequestTraces | None = None
 
     def why_not_ready(self) -> str | None:
         """For the readiness check: events came, and none of them was stored."""
@@ -94,13 +98,14 @@ class Ingress:
         result: Answer = ACCEPTED
         duplicates = 0
         held = _Held()
+        trace = None if self.traces is None else self.traces.request(scope)
         self._in_flight += 1
         try:
             if method == "OPTIONS":
                 result = HANDSHAKE
             else:
                 broker, events, passed = await self._admit(scope, receive, held)
-                duplicates = await self._store(broker, events, passed)
+                duplicates = await self._store(broker, events, passed, trace)
         except ScaupError as error:
             result = answer(error)
         finally:
@@ -112,6 +117,8 @@ class Ingress:
             self._metrics.accepted(broker, len(events), duplicates, time.perf_counter() - start)
         else:
             self._metrics.answered(broker, result.result)
+        if trace is not None:
+            trace.end(broker, result.status, result.result)
 
     async def _admit(
         self, scope: Scope, receive: Receive, held: _Held
@@ -132,7 +139,9 @@ class Ingress:
             raise UnknownBrokerError(msg, hint="create a Broker of that name, or correct the path")
         return broker, events, passed
 
-    async def _store(self, broker: BrokerDefinition, events: list[Event], passed: dict[str, str]) -> int:
+    async def _store(
+        self, broker: BrokerDefinition, events: list[Event], passed: dict[str, str], trace: RequestTrace | None
+    ) -> int:
         """Append every event to the log and return when the log has them all; how many it had already."""
         arrival = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         for event in events:
@@ -147,6 +156,8 @@ class Ingress:
         if broker.dedupe_window_s:
             for event, (headers, _) in zip(events, entries, strict=True):
                 make_known(event, headers)
+        if trace is not None:
+            trace.begin(broker, events, entries)
         sizes = [len(data) + stored.size_of(headers) for headers, data in entries]
         for size in sizes:
             self.room.take(broker, size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from scaup.core.runtime.settings import BusSettings, Listen, ServiceSettings, setting
+from scaup.core.runtime.traces import TraceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,7 @@ class IngressSettings:
 
     bus: BusSettings = field(default_factory=BusSettings)
     service: ServiceSettings = field(default_factory=ServiceSettings)
+    traces: TraceSettings = field(default_factory=TraceSettings)
     listen: Listen = setting("SCAUP_LISTEN", Listen("127.0.0.1", 8080), "Where events are accepted, host:port.")
     metrics_listen: Listen = setting("SCAUP_METRICS_LISTEN", Listen("127.0.0.1", 9091), "Where metrics are, host:port.")
     max_body_bytes: int = setting(
