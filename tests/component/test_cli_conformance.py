@@ -73,6 +73,7 @@ def test_the_rows_are_listed(capfd: pytest.CaptureFixture[str]) -> None:
     assert "DP-22  MUST NOT    Treat the body of a 202 as a reply\n" in capfd.readouterr().out
 
 
+@pytest.mark.long
 async def test_without_a_broker_one_is_started_and_gone_at_the_end(tmp_path: Path) -> None:
     status, output, errors = await typed(tmp_path, "run", "--only", "CP-11", "--only", "DP-19", "--settle", "0.5")
     assert status == 0, output + errors

@@ -141,6 +141,7 @@ async def test_a_dry_run_and_a_limit_and_names_do_what_they_say(nats: NatsServer
         assert (await deadletters.waiting(here.bus, here.broker.uid, names.TriggerUid("t"))).letters == {3}
 
 
+@pytest.mark.long
 async def test_the_dispatcher_that_works_the_replays_is_replaced_and_nothing_is_lost(nats: NatsServer) -> None:
     async with working(nats.url, SETTINGS) as here, sink(*[answer(delay_s=0.02)] * 40) as there:
         await here.trigger("t", there.url)

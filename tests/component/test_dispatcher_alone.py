@@ -174,7 +174,11 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("crash", "how", "trigger"), [(_DIES_AT_AN_ATTEMPT, "signal 9", "t"), (_DIES_AT_DECODING, "signal 6", None)]
+    ("crash", "how", "trigger"),
+    [
+        (_DIES_AT_AN_ATTEMPT, "signal 9", "t"),
+        pytest.param(_DIES_AT_DECODING, "signal 6", None, marks=pytest.mark.long),
+    ],
 )
 async def test_an_event_that_ends_dispatchers_is_set_aside_and_all_others_are_delivered(
     nats: NatsServer, tmp_path: Path, crash: str, how: str, trigger: str | None
@@ -253,6 +257,7 @@ async def test_an_event_that_ends_dispatchers_out_of_a_bundle_is_set_aside_and_t
             assert dispatcher.deaths <= 2
 
 
+@pytest.mark.long
 async def test_an_event_that_no_filter_survives_is_set_aside(nats: NatsServer, tmp_path: Path) -> None:
     async with world(nats.url) as here, sink() as there:
         await here.trigger("t", there.url)

@@ -75,7 +75,7 @@ async def test_dispatcher_that_is_told_to_end_gives_nothing_up_for_attempts_that
         await eventually(lambda: set(refusing.ids) >= set(ids), "the other sink has them too")
 
 
-@pytest.mark.parametrize("how", ["killed", "paused"])
+@pytest.mark.parametrize("how", ["killed", pytest.param("paused", marks=pytest.mark.long)])
 async def test_dispatcher_that_is_told_to_end_while_nats_is_away_ends_in_time_and_loses_nothing(
     nats: NatsServer, tmp_path: Path, how: str
 ) -> None:

@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import orjson
+import pytest
 
 from tests.support.pages import follow
 from tests.support.scaupup import free_offset, scaup_up
@@ -20,6 +21,7 @@ def received(url: str) -> list[str]:
         return [event["id"] for event in orjson.loads(answer.read())]
 
 
+@pytest.mark.timeout(180)
 async def test_the_pages_that_use_the_examples_one_after_the_other(tmp_path: Path) -> None:
     data, offset = tmp_path / "data", free_offset()
     shutil.copytree(EXAMPLES, tmp_path / "examples")

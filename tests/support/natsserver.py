@@ -116,6 +116,32 @@ class Cluster:
 @contextmanager
 def cluster(directory: Path) -> Iterator[Cluster]:
     """A cluster of three for the length of a test."""
+    made = _started(directory)
+    try:
+        yield made
+    finally:
+        for node in made.nodes.values():
+            node.kill()
+
+
+def _started(directory: Path) -> Cluster:
+    """On ports that were free a moment ago: where one of them is not any more, on others."""
+    for attempt in range(5):
+        made = _planned(directory / str(attempt))
+        try:
+            made.start()
+        except RuntimeError as error:
+            for node in made.nodes.values():
+                node.kill()
+            if "address already in use" not in str(error):
+                raise
+        else:
+            return made
+    msg = "no three ports are free for as long as it takes to listen on them"
+    raise RuntimeError(msg)
+
+
+def _planned(directory: Path) -> Cluster:
     with ExitStack() as stack:
         socks = {name: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for name in ("n1", "n2", "n3")}
         ports = {name: sock.getsockname()[1] for name, sock in socks.items()}
@@ -127,9 +153,4 @@ def cluster(directory: Path) -> Iterator[Cluster]:
             f'cluster {{ name: test, listen: "127.0.0.1:{port}", routes: [{routes}] }}'
         )
         made.nodes[name] = NatsServer(directory / name, extra=extra)
-    try:
-        made.start()
-        yield made
-    finally:
-        for node in made.nodes.values():
-            node.kill()
+    return made

@@ -16,6 +16,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.scaupup import Up, free_offset, scaup, scaup_up
 from tests.support.sinks import OK, Sink, answer, sink
 from tests.support.waiting import eventually
@@ -101,6 +103,7 @@ async def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
         assert sorted(there.ids) == ["0", "1", "2"]
 
 
+@pytest.mark.long
 async def test_a_purge_asks_removes_what_was_selected_and_says_so(tmp_path: Path) -> None:
     async with dead(tmp_path, 3) as (person, _):
         names = [letter["metadata"]["name"] for letter in await person.letters()]

@@ -153,6 +153,7 @@ async def test_files_are_followed(tmp_path: Path) -> None:
         await eventually(lambda: up.text.count("Trigger default/by-type deleted") == 2, "a removed file's are deleted")
 
 
+@pytest.mark.long
 async def test_a_thousand_triggers_in_one_file_are_ready_soon_after_the_start(tmp_path: Path) -> None:
     broker = (HELLO / "hello.yaml").read_text().partition("---")[0]
     path = tmp_path / "many.yaml"
