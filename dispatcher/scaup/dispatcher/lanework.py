@@ -127,8 +127,3 @@ class LaneWork(ABC):
     def _throw_away(self, reply: str, error: ValueError) -> None:
         log.error("queues.unreadable", lane=self.lane, error=str(error))
         self._tools.bus.post(reply, b"+TERM")
-
-    def _until_probe_s(self) -> float:
-        """Seconds until the breaker may let through what is handed back."""
-        probe_at = self._target.breaker.next_probe_at()
-        return 1.0 if probe_at is None else max(probe_at - self._loop.time(), 0.1)

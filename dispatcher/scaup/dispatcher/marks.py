@@ -62,10 +62,9 @@ class Marks:
         known = self._logs.get(broker)
         return known[1] if known else None
 
-    async def write(self, lane: Lane, upto: int, name: str = "") -> None:
-        """Store a mark in a lane's queue, with a name to know it by. Raises BusError."""
-        headers = {kept.MARK: str(upto)} | ({kept.MARK_NAME: name} if name else {})
-        await self._bus.acked.store(names.mark_subject(lane), b"", headers)
+    async def write(self, lane: Lane, name: str) -> None:
+        """Store a mark that says nothing of the log in a lane's queue, with a name to know it by. Raises BusError."""
+        await self._bus.acked.store(names.mark_subject(lane), b"", {kept.MARK: "0", kept.MARK_NAME: name})
 
     async def _work(self, broker: BrokerUid) -> None:
         """Round after round until nothing is missing; rarer as long as the log stands still."""

@@ -80,11 +80,13 @@ class Order(Generic[T]):
 
     def pass_some(self, knows: Callable[[T], bool]) -> None:
         """The same for those of which it is known otherwise."""
-        early = self._early
-        self._early = [each for each in early if not knows(each[2])]
-        heapq.heapify(self._early)
-        for _, _, turn in sorted(each for each in early if knows(each[2])):
-            self.admit(turn)
+        known, self._early = self._early, []
+        while known:  # in order, which leaves what stays a heap as well
+            each = heapq.heappop(known)
+            if knows(each[2]):
+                self.admit(each[2])
+            else:
+                self._early.append(each)
 
     def take(self) -> T | None:
         """The next that may go: the first of its key, of which no other is under way."""

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -300,7 +301,7 @@ class OrderedQueue(LaneWork):
 
     async def _mark_end_of_history(self) -> None:
         try:
-            await self._marks.write(self.lane, 0, self._mark_name)
+            await self._marks.write(self.lane, self._mark_name)
         except BusError as error:
             log.debug("ordered.not_marked", lane=self.lane, error=str(error))
             self._history = _History.PENDING
@@ -341,7 +342,7 @@ class OrderedQueue(LaneWork):
         elif held.is_suspect:
             held.is_tried = True
             headers, data = held.event
-            ended = self._tried(held)
+            ended = partial(self._tried, held.place)
             outgoing = Outgoing(headers, data)
             self._trials.take(
                 Suspect(self.lane.broker, held.place, held.reply, held.delivered, outgoing, ended, self.lane)
@@ -415,15 +416,13 @@ class OrderedQueue(LaneWork):
             self._order.put_back(held)
             self._go_on()
 
-    def _tried(self, held: _Held) -> Callable[[], None]:
-        def ended() -> None:
-            now = self._held.get(held.place)  # another one, where it was lost and has come again meanwhile
-            if now is not None and now.is_tried:
-                self._end(now, word=None)
-            elif now is not None:
-                self._settled_lately.add(now.sequence, _second(now.accepted))
-
-        return ended
+    def _tried(self, place: Place) -> None:
+        """The trials are done with it; it may have been lost here, and have come again, meanwhile."""
+        held = self._held.get(place)
+        if held is not None and held.is_tried:
+            self._end(held, word=None)
+        elif held is not None:
+            self._settled_lately.add(held.sequence, _second(held.accepted))
 
     def _release(self, held: _Held) -> None:
         held.delivery = None

@@ -111,6 +111,7 @@ class Parking:
                 await self._park(broker, lot.take())
         finally:
             del self._waiting[broker]
+            self._sources.pop(broker, None)  # it may be of a Broker that is deleted
 
     async def _park(self, broker: BrokerUid, groups: dict[tuple[Lane, str], list[Untried]]) -> None:
         alone: list[tuple[Lane, str, Untried]] = []

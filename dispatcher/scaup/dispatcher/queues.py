@@ -205,6 +205,11 @@ class LaneQueue(LaneWork):
         if len(self._settled) > _REMEMBERED:
             self._settled.popitem(last=False)
 
+    def _until_probe_s(self) -> float:
+        """Seconds until the breaker may let through what is handed back."""
+        probe_at = self._target.breaker.next_probe_at()
+        return 1.0 if probe_at is None else max(probe_at - self._loop.time(), 0.1)
+
 
 def delivery_of(
     lane: Lane,
