@@ -1,0 +1,1 @@
+"""Tests against real tools that are not Python packages: ``make test-real``."""
