@@ -44,6 +44,7 @@ def broker_crd() -> dict[str, Any]:
         "rule": "!has(oldSelf.spec) || !has(oldSelf.spec.config) || "
         "(has(self.spec) && has(self.spec.config) && self.spec.config == oldSelf.spec.config)",
         "message": "a Broker's config cannot be changed: delete the Broker and make another one",
+        "fieldPath": ".spec.config",
     }
     schema = {
         "description": "A Broker takes events in and keeps them; Triggers say who gets which.",

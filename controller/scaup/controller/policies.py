@@ -99,7 +99,13 @@ def _policy(kind: str, variables: dict[str, str], validations: list[Object]) -> 
     plural = f"{kind.lower()}s"
     name = f"{plural}.scaup.dev"
     group, _, version = GROUP_VERSION.partition("/")
-    rule = {"apiGroups": [group], "apiVersions": [version], "operations": ["CREATE", "UPDATE"], "resources": [plural]}
+    rule = {
+        "apiGroups": [group],
+        "apiVersions": [version],
+        "operations": ["CREATE", "UPDATE"],
+        "resources": [plural],
+        "scope": "Namespaced",  # the server would fill it in, and each further apply would change it back
+    }
     all_variables = {
         "spec": "has(object.spec) ? object.spec : {}",
         "isNew": "oldObject == null || !has(oldObject.spec) || oldObject.spec != variables.spec",
