@@ -71,7 +71,9 @@ def write(server: Kube, made: dict[str, Any], **query: str) -> tuple[int, dict[s
     where = f"/apis/eventing.knative.dev/v1/namespaces/default/{made['kind'].lower()}s/{made['metadata']['name']}"
     asked = urlencode({"fieldManager": "test", "force": "true", "fieldValidation": "Strict"} | query)
     headers = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/apply-patch+yaml"}
-    request = Request(f"{server.server}{where}?{asked}", json.dumps(made, ensure_ascii=False).encode(), headers, method="PATCH")
+    request = Request(
+        f"{server.server}{where}?{asked}", json.dumps(made, ensure_ascii=False).encode(), headers, method="PATCH"
+    )
     try:
         with urlopen(request, context=ssl.create_default_context(cafile=server.ca), timeout=20) as answer:
             return answer.status, json.load(answer)

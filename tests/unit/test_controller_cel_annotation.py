@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
+from scaup.cli.__main__ import run
 from scaup.cli.filters import verdicts
+from scaup.cli.tail import wanted
 from scaup.controller.checks import CheckedTrigger, check_trigger
+from scaup.core.filters.compiled import evaluate
 from scaup.core.filters.subject import Subject
 from scaup.core.model.annotations import CEL
 from tests.support.events import REQUIRED
@@ -90,6 +95,22 @@ def test_as_many_filters_as_a_trigger_may_have_leave_no_room_for_it() -> None:
     checked = trigger("true", filters=[{"exact": {"type": "a"}}] * 1_024)
     assert checked.problem is not None
     assert checked.problem.message.startswith(f"{PLACE}: there are more than 1024 filters")
+
+
+def test_files_are_linted_and_tailed_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written = {"apiVersion": "eventing.knative.dev/v1", "kind": "Trigger", "spec": {"broker": "b"}}
+    for name, text in (("good", "ce.type == 'a'"), ("bad", "ce.type ==")):
+        metadata = {"name": name, "annotations": {CEL.name: text}}
+        Path(f"{name}.json").write_bytes(orjson.dumps(written | {"metadata": metadata}))
+    assert run(["filter", "lint", "-f", "."]) == 1
+    bad, good = capsys.readouterr().out.splitlines()
+    assert bad.startswith(f"bad.json:bad: {PLACE}: ce.type ==: ")
+    assert good == "good.json:good: ok"
+    shown = wanted.read_filters(["good.json"])
+    assert [evaluate(shown, Subject(REQUIRED | {"type": kind}, None)) for kind in ("a", "b")] == [True, False]
 
 
 @pytest.mark.parametrize(("amount", "matches"), [(b"101", True), (b"99", False)])

@@ -108,7 +108,8 @@ CEL: Final = Annotation(
     "",
     "a CEL expression over ce (the attributes) and data",
     "a filter beside `spec.filter` or `spec.filters`: all of them have to match. For clusters with Knative's own "
-    "kinds, whose schema drops `cel` from `spec.filters`",
+    "kinds, whose schema drops `cel` from `spec.filters`. A mistake in it, or in its name, makes the Trigger match "
+    "nothing",
 )
 
 KNOWN: Final[tuple[Annotation, ...]] = (
