@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from scaup.controller.api import BrokerSpec, DeliveryShape, DestinationShape, FilterShape, Reference, TriggerSpec
 from scaup.controller.delivery import FORMATS, POLICIES
-from scaup.core.filters.parse import DIALECTS
+from scaup.core.filters.parse import DIALECTS, MAX_NODES
 from scaup.core.model.durations import EXPECTED as A_DURATION
 
 Schema = dict[str, Any]
@@ -24,7 +24,6 @@ KEEP: Final = "x-kubernetes-preserve-unknown-fields"
 RULES: Final = "x-kubernetes-validations"
 LEVELS: Final = 3
 """Filters in filters are described so deep, for a structural schema cannot refer to itself. Deeper ones are kept."""
-MOST_FILTERS: Final = 1_024  # what one Trigger may have anyway (core.filters.parse)
 MOST_NAMES: Final = 128
 """Bounds that the API server needs to be sure that a rule is cheap. No event has so many attributes."""
 _LONGEST_DURATION: Final = 64
@@ -113,7 +112,7 @@ def trigger_spec() -> Schema:
         "What is wanted of the Trigger.",
         brokerRef=_object(Reference, said["brokerRef"]),
         filter=_object(FilterShape, said["filter"], attributes=attributes),
-        filters=_filters(said["filters"], LEVELS) | {"maxItems": MOST_FILTERS},
+        filters=_filters(said["filters"], LEVELS) | {"maxItems": MAX_NODES},
         subscriber=_destination(said["subscriber"]),
         delivery=_delivery(TriggerSpec),
     )
@@ -228,8 +227,9 @@ def _filter(description: str, levels: int) -> Schema:
 
 
 def _names(description: str, *, is_checked: bool = True) -> Schema:
-    """Attributes and values."""
-    schema: Schema = {"description": description, "type": "object", "additionalProperties": {"type": "string"}}
+    """Attributes and values. One that is left empty in YAML is null, which would be dropped were it not nullable."""
+    value = {"type": "string", "nullable": True}
+    schema: Schema = {"description": description, "type": "object", "additionalProperties": value}
     if not is_checked:
         return schema
     is_name = _rule(
