@@ -21,9 +21,10 @@ import pytest
 import yaml
 
 from scaup.controller.checks import check_trigger
+from tests.support import knativekinds
 from tests.support.realkube import Kube, kube
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]  # some start a server of their own
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "base" / "crds"
 CLASS = "eventing.knative.dev/broker.class"
@@ -43,11 +44,7 @@ def kinds() -> Iterator[Kube]:
         server.kubectl("apply", "-k", str(FOLDER))
         for plural in ("brokers", "triggers"):
             server.kubectl("wait", "--for=condition=Established", f"crd/{plural}.eventing.knative.dev")
-        end = time.monotonic() + 20
-        for made in (an("x", "Broker", None, {"strange": 1}), an("x", "Trigger", None, SPEC | {"strange": 1})):
-            while not refusal(server, made):  # a policy takes a moment to be in force
-                assert time.monotonic() < end
-                time.sleep(0.1)
+        until_refused(server, an("x", "Broker", None, {"strange": 1}), an("x", "Trigger", None, SPEC | {"strange": 1}))
         yield server
 
 
@@ -96,6 +93,14 @@ def refusal(server: Kube, made: dict[str, Any], **query: str) -> str:
     """Why an object would not be stored; empty where it would."""
     status, answer = write(server, made, **({"dryRun": "All", "fieldValidation": "Strict"} | query))
     return "" if status < 300 else str(answer["message"])
+
+
+def until_refused(server: Kube, *objects: dict[str, Any]) -> None:
+    """Wait until none of these would be stored: schemas and policies take a moment to be in force."""
+    end = time.monotonic() + 30
+    while not all(refusal(server, made) for made in objects):
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def stored(server: Kube, made: dict[str, Any]) -> dict[str, Any]:
@@ -322,16 +327,31 @@ def test_what_was_stored_before_the_policies_can_be_mended_and_its_metadata_chan
         assert "spec.filterz: unknown field" in problem.message
         assert "did you mean exact?" in problem.message
         server.kubectl("apply", "-k", str(FOLDER))
-        end = time.monotonic() + 20
-        while not refusal(server, trigger(strange=1)):
-            assert time.monotonic() < end
-            time.sleep(0.1)
+        until_refused(server, trigger(strange=1))
         name = made["metadata"]["name"]
         server.kubectl("label", "trigger", name, "a=b")
         server.kubectl("patch", "trigger", name, "--subresource=status", "--type=merge", "-p", '{"status":{"x":{}}}')
         assert "spec.filterz: unknown field" in refusal(
             server, made | {"spec": made["spec"] | {"delivery": {"retry": 1}}}
         )
+        assert stored(server, made | {"spec": SPEC})["spec"] == SPEC
+
+
+def test_what_was_stored_under_other_kinds_can_be_reported_on_and_mended() -> None:
+    """Installing our kinds over laxer ones leaves no object behind that nobody can touch."""
+    with kube() as server:
+        for crd in (knativekinds.broker_crd(), knativekinds.trigger_crd()):
+            server.kubectl("apply", "-f", "-", stdin=json.dumps(crd))
+        server.kubectl("wait", "--for=condition=Established", "crd/triggers.eventing.knative.dev")
+        two = {"exact": {"A": "a"}, "prefix": {"type": "b"}}
+        made = trigger(subscriber={}, filters=[two], delivery={"retry": -1})
+        stored(server, made)
+        server.kubectl("apply", "-k", str(FOLDER))
+        until_refused(server, trigger(subscriber={}))
+        name = made["metadata"]["name"]
+        server.kubectl("patch", "trigger", name, "--subresource=status", "--type=merge", "-p", '{"status":{"x":{}}}')
+        server.kubectl("label", "trigger", name, "a=b")
+        assert "multiple dialects found" in refusal(server, made | {"spec": SPEC | {"filters": [two, two]}})
         assert stored(server, made | {"spec": SPEC})["spec"] == SPEC
 
 
