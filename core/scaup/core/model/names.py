@@ -23,6 +23,7 @@ REPLAYS_BUCKET: Final = "replays"
 STARTS_BUCKET: Final = "starts"
 DISPATCH_CONSUMER: Final = "dispatch"
 COMPLETE_KEY: Final = "complete"
+WRITER_KEY: Final = "writer"
 
 LOG: Final = "log"
 QUEUE: Final = "queue"
