@@ -58,7 +58,7 @@ async def test_a_former_writer_that_has_heard_nothing_of_the_new_one_changes_not
     async with connect(BusAccess(nats.url), "test") as bus, AsyncExitStack() as stack:
         old = await stack.enter_async_context(following(bus, "old"))
         await old.publish({"broker.b": BROKER, "trigger.t": trigger("t")}, ())
-        old._apply = lambda _: None  # type: ignore[method-assign]  # as if it were stopped: it hears nothing any more
+        old._apply = lambda _: None  # type: ignore[method-assign,assignment]  # as if it were stopped: it hears nothing any more
         new = await stack.enter_async_context(following(bus, "new"))
         await new.publish({"broker.b": BROKER, "trigger.t": trigger("t"), "trigger.u": trigger("u")}, ())
         before = await last(bus)
@@ -99,7 +99,7 @@ async def test_on_three_servers_a_thousand_definitions_are_written_and_a_former_
             wanted = {"broker.b": BROKER} | {f"trigger.t{n}": trigger(f"t{n}") for n in range(1000)}
             assert await old.publish(wanted, ()) == {}
             assert len(old.keys("trigger.")) == 1000
-            old._apply = lambda _: None  # type: ignore[method-assign]
+            old._apply = lambda _: None  # type: ignore[method-assign,assignment]
             new = await stack.enter_async_context(following(bus, "new"))
             await refused(old, {"broker.b": BROKER})
             assert len(new.keys("trigger.")) == 1000
