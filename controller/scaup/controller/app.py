@@ -130,10 +130,11 @@ class Controller:
 
     async def _reconcile(self, observed: Observed) -> None:
         loop = asyncio.get_running_loop()
-        took = 0.0
+        rested = 0.0
         while True:
             await self._wake.wait()
-            await asyncio.sleep(max(_GATHER_S, took))  # under many changes at most half of the time goes into looking
+            # Under many changes at most half of the time goes into looking; a single one is looked at at once.
+            await asyncio.sleep(max(_GATHER_S, rested - loop.time()))
             self._wake.clear()
             if not (observed.is_complete and self._snapshot.is_loaded and self._roster.is_loaded):
                 continue
@@ -148,8 +149,9 @@ class Controller:
                 self._passing.failed(loop.time(), f"the snapshot cannot be published: {error}")
                 log.warning("controller.bus_away", why=str(error))
                 self._wake_in(_AGAIN_S)
-            took = min(loop.time() - began, _AGAIN_S)
-            RECONCILE.observe(loop.time() - began)
+            ended = loop.time()
+            rested = ended + min(ended - began, _AGAIN_S)
+            RECONCILE.observe(ended - began)
 
     def _leads(self) -> bool:
         return self._election is None or self._election.leads()
@@ -159,7 +161,10 @@ class Controller:
         plan = self._planner.plan(observed.brokers.objects.values(), observed.triggers.objects.values(), observed.look)
         self._say_unusable(plan)
         observed.follow(plan.collections)
-        if not self._leads() or self._begins_anew(observed) or not await self._may_write(observed):
+        if not self._leads():
+            self._statuses.keep_only(())  # what it still had to say is another's to say
+            return
+        if self._begins_anew(observed) or not await self._may_write(observed):
             return
         await self._provision(plan)
         await self._publish(plan)
@@ -199,7 +204,10 @@ class Controller:
                 log.error("controller.usurped", why=usurped(writer))
             self._is_usurped = True
             return False
+        if not observed.cluster:
+            log.warning("controller.cluster_not_known", why="it may not get the namespace kube-system")
         await self._snapshot.claim(self._name, observed.cluster)
+        self._is_usurped = False
         return True
 
     async def _provision(self, plan: Plan) -> None:

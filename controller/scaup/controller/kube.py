@@ -205,7 +205,7 @@ class Api:
             url += f"?{urlencode(query)}" if query else ""
             answer = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
         except (aiohttp.ClientError, TimeoutError, OSError, ConfigException) as error:
-            if isinstance(error, aiohttp.ClientConnectorError):  # its certificate or address may be others by now
+            if isinstance(error, aiohttp.ClientSSLError):  # the authority that we know may be another by now
                 await self._reload()
             msg = f"{method} {path}: {_words(error)}"
             raise ApiUnreachableError(msg) from error
