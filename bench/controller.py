@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import re
 import ssl
@@ -155,14 +156,15 @@ async def _keep_sending(port: int, number: int, brokers: int) -> None:
 
 def _usage(one: Service) -> tuple[float, float, float]:
     """Resident MiB now and at most, and CPU seconds."""
-    proc = Path(f"/proc/{one.process.pid}")
-    fields = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
-    user, system = (proc / "stat").read_text().rpartition(")")[2].split()[11:13]
-    return (
-        int(fields["VmRSS"].split()[0]) / 1024,
-        int(fields["VmHWM"].split()[0]) / 1024,
-        (int(user) + int(system)) / 100,
-    )
+    text = Path(f"/proc/{one.process.pid}/status").read_text()
+    fields = dict(line.split(":", 1) for line in text.splitlines())
+    now, most = (int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+    return now, most, _cpu(one.process.pid)
+
+
+def _cpu(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 async def _measure(bench: Bench, stack: ExitStack, directory: Path, nats_url: str, args: argparse.Namespace) -> None:
@@ -180,9 +182,15 @@ async def _measure(bench: Bench, stack: ExitStack, directory: Path, nats_url: st
         plane = [
             stack.enter_context(service(home, directory, nats_url)) for home in ("ingress", "filter", "dispatcher")
         ]
+        served = _cpu(bench.cluster.process.pid)
         took = await bench.until_all_ready(began, args.within)
         now, most, cpu = _usage(controller)
-        print(f"all Ready {took:.1f} s after the start; controller: {now:.0f} MiB, {most:.0f} at most, {cpu:.1f} CPU s")
+        print(
+            f"all Ready {took:.1f} s after the start; controller: {now:.0f} MiB, {most:.0f} at most, {cpu:.1f} CPU s;"
+        )
+        served = _cpu(bench.cluster.process.pid) - served
+        others = ", ".join(f"{one.home} {_usage(one)[2]:.1f}" for one in plane)
+        print(f"of others, until then: API server {served:.1f} CPU s, {others}; load average {os.getloadavg()[0]:.1f}")
         print(f"requests until then: {json.dumps(await bench.requests() - before)}")
         for one in plane:
             await one.until_ready(60)

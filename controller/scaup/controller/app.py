@@ -180,7 +180,8 @@ class Controller:
         if self._election is None or self._election.term == self._term:
             return False
         self._term = self._election.term
-        self._truth = Truth(self._public_url)
+        self._truth, self._wanted = Truth(self._public_url), Wanted()
+        self._refused, self._waiting_since = {}, {}
         self._statuses.keep_only(())
         self._snapshot.let_go()
         observed.relist()
