@@ -202,6 +202,8 @@ async def _measure(bench: Bench, stack: ExitStack, directory: Path, nats_url: st
         cpu = (_usage(controller)[2] - used) / args.steady
         print(f"requests in {args.steady:.0f} s without a change: {json.dumps(asked) if asked else 'none'};", end=" ")
         print(f"controller: {_usage(controller)[0]:.0f} MiB, {cpu:.1%} of a core")
+        if lost := controller.log.read_text().count("election.lost"):
+            print(f"the Lease was lost {lost} times: the controller did not get the CPU time to renew it")
         times = sorted([await bench.change(plane[0].port, there, 37 * n) for n in range(args.changes)])
         print(
             f"a changed Trigger in effect after {times[len(times) // 2]:.3f} s (median of {len(times)}; "

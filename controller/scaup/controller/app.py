@@ -40,6 +40,7 @@ log = structlog.get_logger()
 
 _GATHER_S: Final = 0.02
 """A burst of changes is looked at once."""
+_REST_S: Final = 1.0
 _AGAIN_S: Final = 0.5
 _TICK_S: Final = 1.0
 _FAREWELL_EVERY_S: Final = 60.0
@@ -150,7 +151,7 @@ class Controller:
                 log.warning("controller.bus_away", why=str(error))
                 self._wake_in(_AGAIN_S)
             ended = loop.time()
-            rested = ended + min(ended - began, _AGAIN_S)
+            rested = ended + min(ended - began, _REST_S)
             RECONCILE.observe(ended - began)
 
     def _leads(self) -> bool:
