@@ -97,7 +97,8 @@ def annotations_page() -> str:
     )
     lines.append(
         f"A name with the prefix `{PREFIX}` that is not in this list has no effect; the condition `AnnotationsKnown` "
-        "(severity `Warning`) names it, and the one that was probably meant. The object is Ready all the same."
+        "(severity `Warning`) names it, and the one that was probably meant. The object is Ready all the same. "
+        "`scaup.dev/cel` is a filter and fails closed: with a mistake in it, or in its name, nothing is matched."
     )
     lines.append("")
     for kind in sorted({row.kind for row in KNOWN}):
