@@ -63,7 +63,7 @@ async def test_knatives_decision_table(nats: NatsServer) -> None:
         ("E1", "POST", "/default/one", STRUCTURED | {"ce-id": "", "ce-specversion": "9"}, valid, 202),
         ("E2: batches are taken", "POST", "/default/one", BATCH, b"[" + valid + b"]", 202),
         ("E3", "POST", "/default/one", BINARY, b"", 202),
-        ("E3: 0.3 is refused for now", "POST", "/default/one", BINARY | {"ce-specversion": "0.3"}, b"", 400),
+        ("E3: 0.3 is taken", "POST", "/default/one", BINARY | {"ce-specversion": "0.3"}, b"", 202),
         ("E4", "POST", "/default/one", {"content-type": "application/json"}, valid, 400),
         ("E5", "POST", "/default/one", BINARY | {"ce-specversion": "19.0"}, b"", 400),
         ("E6", "POST", "/default/one", BINARY | {"ce-id": ""}, b"", 400),
