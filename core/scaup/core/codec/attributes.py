@@ -66,9 +66,7 @@ def check(attributes: dict[str, str]) -> None:
     """
     version = attributes.get("specversion")
     if version != "1.0":
-        if version != older.VERSION:
-            raise _version_error(version)
-        older.check(attributes)
+        _check_other_version(version, attributes)
     for name in ("id", "source", "type"):
         if not attributes.get(name, "").strip():
             what = "is empty" if name in attributes else "is missing"
@@ -97,6 +95,12 @@ def _check_characters(attributes: dict[str, str]) -> None:
         if found := _FORBIDDEN.search(value):
             msg = f"the attribute {name!r} holds the character U+{ord(found[0]):04X}, which no attribute may hold"
             raise MalformedEventError(msg, hint="send such content as data")
+
+
+def _check_other_version(version: str | None, attributes: dict[str, str]) -> None:
+    if version != older.VERSION:
+        raise _version_error(version)
+    older.check(attributes)
 
 
 def _version_error(version: str | None) -> MalformedEventError:
