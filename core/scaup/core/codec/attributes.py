@@ -1,7 +1,7 @@
 """The rules for attributes: names, required ones, and the syntax of values (CloudEvents 1.0, "Context Attributes").
 
-What is otherwise in 0.3 stands in ``older``. Only what the specification forbids is refused. URIs are looked at leniently: senders that never percent-encode make a
-URI with escapes arrive decoded (decision 0004).
+What is otherwise in 0.3 stands in ``older``. Only what the specification forbids is refused. URIs are looked at
+leniently: senders that never percent-encode make a URI with escapes arrive decoded (decision 0004).
 """
 
 from __future__ import annotations
