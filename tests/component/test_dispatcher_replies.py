@@ -101,7 +101,7 @@ async def test_answer_that_claims_to_be_no_event_is_none(nats: NatsServer) -> No
 
 _BAD = {
     "no id": answer(200, b"", {"ce-specversion": "1.0", "ce-source": "/s", "ce-type": "x"}),
-    "wrong version": answer(200, b"", {"ce-specversion": "0.3", "ce-id": "1", "ce-source": "/s", "ce-type": "x"}),
+    "wrong version": answer(200, b"", {"ce-specversion": "0.2", "ce-id": "1", "ce-source": "/s", "ce-type": "x"}),
     "bad json": answer(200, b"{", {"content-type": "application/cloudevents+json"}),
     "deep json": answer(200, b"[" * 100_000, {"content-type": "application/cloudevents+json"}),
     "no utf-8": raw(b"HTTP/1.1 200 X\r\ncontent-length: 0\r\nce-specversion: 1.0\r\nce-id: \xff\r\n\r\n"),

@@ -115,7 +115,7 @@ class BrokenBroker:
         if path.startswith("/api"):
             status, value = await self.api.request(request.method, path, json.loads(request.body or b"null"))
             return Answer(status, [("Content-Type", "application/json")], json.dumps(value).encode())
-        if request.method == "OPTIONS":
+        if request.method == "OPTIONS" and not self.has("knows_no_options"):
             return self._handshake()
         if request.method != "POST":
             return Answer(405, ALLOW)
@@ -189,6 +189,8 @@ class BrokenBroker:
             event.attributes = {name: value for name, value in event.attributes.items() if name in known}
         if self.has("changes_versions"):
             event.attributes["specversion"] = "0.3"
+        if event.attributes["specversion"] == "0.3":
+            self._spoil_older(event, body)
         if self.has("garbles_data"):
             event.data = (event.data or b"") + b"!"
         if self.has("loses_data_that_is_null") and event.data == b"null":
@@ -197,6 +199,15 @@ class BrokenBroker:
             event.attributes.setdefault("datacontenttype", "application/octet-stream")
         if self.has("cuts_large_data"):
             event.data = (event.data or b"")[:60_000]
+
+    def _spoil_older(self, event: Event, body: bytes) -> None:
+        """The same of an event of CloudEvents 0.3."""
+        if self.has("upgrades_older_events"):
+            event.attributes["specversion"] = "1.0"
+        if self.has("renames_schemas") and "schemaurl" in event.attributes:
+            event.attributes["dataschema"] = event.attributes.pop("schemaurl")
+        if self.has("keeps_base64") and b"datacontentencoding" in body:
+            event.data = base64.b64encode(event.data or b"")
 
     def _is_duplicate(self, event: Event) -> bool:
         """Duplicates need not be looked for: only faults do."""
@@ -229,8 +240,15 @@ class BrokenBroker:
             wants = [one for one in wants if one not in own[1:]]
         if self.has("delivers_twice"):
             wants += wants
-        passed = [(name, value) for name, value in headers if is_passed(name.lower())]
+        passed = [(name, value) for name, value in headers if self._travels(name.lower())]
+        if self.has("keeps_the_last_header"):
+            passed = list({name.lower(): (name, value) for name, value in passed}.values())
         return [self._run(self._deliver(one, event, passed)) for one in wants]
+
+    def _travels(self, name: str) -> bool:
+        if self.has("passes_all_headers"):
+            return not name.startswith(("ce-", "content-", "host", "transfer-", "connection", "expect"))
+        return is_passed(name) and not self.has("forgets_headers")
 
     def _wants(self, one: Resolved, event: Event, broker: str) -> bool:
         if one.broker != broker and not self.has("crosses_brokers"):
@@ -300,6 +318,8 @@ class BrokenBroker:
         headers, body = self._written(one, event)
         if prefer and not self.has("asks_for_no_replies"):
             headers.append(("Prefer", prefer))
+        if not self.has("says_no_namespace"):
+            headers.append(("Kn-Namespace", "default"))
         address = Address.of(url)
         made = [("Host", address.authority), *headers, *passed, ("Content-Length", str(len(body)))]
         if self.has("sends_two_hosts"):
@@ -354,6 +374,8 @@ class BrokenBroker:
         if takes and http.is_event(answer.header("content-type"), headers):
             for event in http.decode(answer.header("content-type"), headers, answer.body):
                 kept = event.with_attributes(subject=None) if self.has("replies_lose_attributes") else event
+                if self.has("replies_are_upgraded"):
+                    kept = kept.with_attributes(specversion="1.0")
                 await self._take(kept, answer.headers, one.broker, one.name)
 
     async def stop(self) -> None:

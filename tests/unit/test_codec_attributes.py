@@ -19,8 +19,8 @@ def test_a_required_attribute_that_is_missing_empty_or_blank_is_named(name: str,
         rules.check(an_event().with_attributes(**{name: value}).attributes)
 
 
-@pytest.mark.parametrize("version", ["0.3", "1.1", "19.0", "1", "", "1.0 ", "1.0.2"])
-def test_every_version_but_one_is_refused(version: str) -> None:
+@pytest.mark.parametrize("version", ["0.2", "1.1", "19.0", "1", "", "1.0 ", "1.0.2"])
+def test_every_version_but_two_is_refused(version: str) -> None:
     with pytest.raises(MalformedEventError, match="is not supported"):
         rules.check(an_event(specversion=version).attributes)
 

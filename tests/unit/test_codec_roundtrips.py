@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaup.core.bus.client import QuickClient
 from scaup.core.codec import http, jsonformat, kept, stored
+from scaup.core.model.errors import EventTooLargeError
 from scaup.core.model.event import Event, is_json
 from tests.support.events import an_event, events
 
@@ -87,3 +89,10 @@ def test_the_facts_of_a_delivery_come_back(
     assert found.reason == " ".join(reason.split())[:1024]
     assert all("\n" not in value and "\r" not in value for value in headers.values())
     assert kept.from_headers(kept.to_headers(found)) == found
+
+
+def test_headers_are_counted_in_bytes() -> None:
+    """The server's limit is one of bytes, and beyond it the server cuts its client off."""
+    assert stored.size_of(stored.to_headers(an_event(), {"knative-a": "\u20ac" * 1000})) > 3000
+    with pytest.raises(EventTooLargeError):
+        stored.size_of(stored.to_headers(an_event(), {"knative-a": "\u20ac" * (stored.MAX_HEADERS_BYTES // 3)}))

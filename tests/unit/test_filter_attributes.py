@@ -22,6 +22,7 @@ FULL = {
     "datacontenttype": "cheers/mate;a=b",
     "datamediatype": "cheers/mate",
 }
+OLDER = {"specversion": "0.3"}
 KNOWN = {name: value for name, value in FULL.items() if name not in {"schemaurl", "datamediatype"}}
 
 
@@ -51,6 +52,16 @@ KNOWN = {name: value for name, value in FULL.items() if name not in {"schemaurl"
         ("any media type", {"datamediatype": ""}, {"datacontenttype": "a/b"}, True),
         ("no media type", {"datamediatype": ""}, {}, False),
         ("another media type", {"datamediatype": "a/c"}, {"datacontenttype": "a/b"}, False),
+        ("A14", {"datacontentencoding": "base64"}, OLDER | {"datacontentencoding": "base64"}, True),
+        ("0.3: by its own name", {"schemaurl": "/s"}, OLDER | {"schemaurl": "/s"}, True),
+        ("0.3: by the newer name", {"dataschema": "/s"}, OLDER | {"schemaurl": "/s"}, True),
+        ("0.3: by both", {"dataschema": "", "schemaurl": "/s"}, OLDER | {"schemaurl": "/s"}, True),
+        ("0.3: another schema", {"schemaurl": "/t"}, OLDER | {"schemaurl": "/s"}, False),
+        ("0.3: no schema", {"schemaurl": ""}, OLDER, False),
+        ("0.3: an extension is no schema", {"dataschema": "/s"}, OLDER | {"dataschema": "/s"}, False),
+        ("1.0: an extension is no schema", {"schemaurl": "/s"}, {"schemaurl": "/s"}, False),
+        ("the version", {"specversion": "0.3"}, OLDER, True),
+        ("another version", {"specversion": "0.3"}, {}, False),
         ("both names of one attribute", {"schemaurl": "u:1", "dataschema": "u:2"}, {"dataschema": "u:2"}, False),
     ],
 )

@@ -25,11 +25,14 @@ TRIGGERS = st.builds(
 )  # fmt: skip
 CHANGES = st.lists(TRIGGERS | st.integers(0, 5), max_size=12)
 EVENTS = st.builds(
-    lambda kind, source, more: an_event(type=kind, source=source, **more).attributes,
+    lambda kind, source, more, version: an_event(type=kind, source=source, specversion=version, **more).attributes,
     st.sampled_from("abA"), st.sampled_from("abA"),
     st.dictionaries(
-        st.sampled_from(["ext", "subject", "dataschema", "datacontenttype"]), st.sampled_from("abA"), max_size=4
+        st.sampled_from(["ext", "subject", "dataschema", "schemaurl", "datacontenttype"]),
+        st.sampled_from("abA"),
+        max_size=4,
     ),
+    st.sampled_from(["1.0", "0.3"]),
 )  # fmt: skip
 
 

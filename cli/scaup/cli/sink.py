@@ -27,6 +27,8 @@ KEPT_BYTES: Final = 256 << 20
 MAX_BODY: Final = 16 << 20
 FAILING: Final = 503
 _BACKLOG: Final = 512
+_OF_THE_DATA: Final = frozenset(("specversion", "datacontenttype", "datacontentencoding", "dataschema", "schemaurl"))
+"""Attributes that a reply keeps, as it keeps the data."""
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -116,7 +118,7 @@ class Sink:
             stopping.cancel()
 
     async def _reply(self, event: Event, behaviour: Behaviour, send: Send) -> None:
-        kept = {n: v for n, v in event.attributes.items() if n in {"specversion", "datacontenttype", "dataschema"}}
+        kept = {name: value for name, value in event.attributes.items() if name in _OF_THE_DATA}
         made = {**kept, "id": str(uuid.uuid4()), "source": f"/scaup/sink/{self.name}", "type": str(behaviour.reply)}
         headers, body = http.encode_binary(Event(made, event.data))
         listed = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]

@@ -85,6 +85,8 @@ def _structured(body: bytes) -> Event:
         return Event(attributes, base64.b64decode(value["data_base64"], validate=True))
     if "data" not in value:
         return Event(attributes)
+    if attributes.get("specversion") == "0.3" and attributes.pop("datacontentencoding", "").lower() == "base64":
+        return Event(attributes, base64.b64decode(value["data"], validate=True))
     media_type = attributes.get("datacontenttype", "application/json").split(";")[0].strip().lower()
     if media_type.endswith(("/json", "+json")) or not isinstance(value["data"], str):
         return Event(attributes, json.dumps(value["data"]).encode())

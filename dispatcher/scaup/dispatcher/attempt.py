@@ -15,7 +15,7 @@ from typing import Final
 from scaup.core.bus.client import header_lines
 from scaup.core.codec import bundle, http, kept, percent
 from scaup.core.codec.kept import MAX_ERROR_DATA, Facts
-from scaup.core.codec.stored import from_headers
+from scaup.core.codec.stored import add_passed, from_headers
 from scaup.core.http.outbound import Answer, NoAnswerError, Origin, Outbound, SwitchedError
 from scaup.core.model.definitions import Address
 from scaup.core.model.errors import MalformedEventError
@@ -136,8 +136,11 @@ class Attempts:
             return BadReply(str(error))
         if len(events) != 1:
             return BadReply("a batch, where one event is expected")
-        pairs = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers)
-        return Replied(events[0], {name: value for name, value in pairs if is_passed(name)})
+        passed: dict[str, str] = {}
+        for name, value in answer.headers:
+            if is_passed(text := name.decode("latin-1")):
+                add_passed(passed, text, value)
+        return Replied(events[0], passed)
 
     def _origin(self, address: Address) -> Origin:
         key = (address.url, address.ca_certs)

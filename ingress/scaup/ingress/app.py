@@ -238,7 +238,7 @@ def _survey(headers: list[tuple[bytes, bytes]], *, needs_host: bool) -> tuple[st
         elif name == b"host":
             needs_host = False
         elif name[:2] in _PASSED_INITIALS and is_passed(text := name.decode("latin-1")):
-            passed[text] = value.decode("latin-1")
+            stored.add_passed(passed, text, value)
     if needs_host:
         raise MalformedEventError("the request has no Host", hint="send it, as HTTP/1.1 asks (RFC 9112, 3.2)")
     return content_type, passed

@@ -10,6 +10,7 @@ from scaup.conformance.checks import (
     delivery,
     filters,
     jsonformat,
+    older,
     replies,
     requests,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "delivery",
     "filters",
     "jsonformat",
+    "older",
     "replies",
     "requests",
 ]

@@ -385,3 +385,14 @@ async def the_format_is_what_delivery_says(at: Place) -> None:
         request = (await at.arrived(there, event_id))[0]
         structured = (request.header("content-type") or "").startswith("application/cloudevents+json")
         at.need(structured is (kind == "json"), f"{kind} comes as {request.header('content-type')!r}")
+
+
+@check("KE-24")
+async def deliveries_say_the_triggers_namespace(at: Place) -> None:
+    """To the subscriber, and to the dead letter sink."""
+    dead = at.sink("dead")
+    await at.trigger("t", at.sink("sink", answer(422)), delivery=policy(0, dead=dead))
+    event_id = await at.take(at.event())
+    for there in (at.sink("sink"), dead):
+        found = (await at.arrived(there, event_id))[0].header("kn-namespace")
+        at.need(found == at.definitions.namespace, f"Kn-Namespace is {found!r}")

@@ -154,3 +154,16 @@ async def a_malformed_reply_is_a_failed_delivery(at: Place) -> None:
     letter = (await at.arrived(dead, event_id))[0]
     at.need(letter.body == b"data", "the dead letter is not the event")
     at.times(there, event_id, 2)
+
+
+@check("KE-25")
+async def headers_of_an_answer_travel_with_its_reply(at: Place) -> None:
+    """Those that travel with an event, and no others."""
+    reply_id = f"{at.key}-reply"
+    headers = {f"ce-{name}": value for name, value in _attributes(at, reply_id).items()}
+    more = {"X-Request-Id": "r-2", "Knative-Foo": "k", "Set-Cookie": "c=secret"}
+    other, _ = await _replied(at, answer(200, b"", headers | more), reply_id)
+    found = (await at.arrived(other, reply_id))[0]
+    for name in ("X-Request-Id", "Knative-Foo"):
+        at.need(found.header(name) == more[name], f"{name} comes with the reply as {found.header(name)!r}")
+    at.need(found.header("set-cookie") is None, "a cookie of the answer comes with the reply")

@@ -8,7 +8,7 @@ from typing import Final
 
 from scaup.conformance.checks.registry import Needs, check
 from scaup.conformance.event import binary, id_of
-from scaup.conformance.place import Place, UnshownError, structured_headers
+from scaup.conformance.place import Place, structured_headers
 from scaup.conformance.wire import PATIENCE_S, Address, Answer, Headers, Request, WireError, chunked, with_length
 
 _ORIGIN: Final = ("WebHook-Request-Origin", "conformance.example.com")
@@ -329,22 +329,51 @@ async def a_broker_that_is_not_there_is_a_404(at: Place) -> None:
 @check("KE-9", "KE-10")
 async def some_headers_travel_and_credentials_do_not(at: Place) -> None:
     """The list of Knative's Broker."""
-    sent = {"X-Request-Id": "r-1", "Knative-Foo": "k", "X-B3-Foo": "b", "Authorization": "Bearer secret"}
+    travel = {"X-Request-Id": "r-1", "Knative-Foo": "k", "X-B3-Foo": "b", "Retry-After": "7"}
+    sent = {**travel, "Authorization": "Bearer secret"}
     event_id = await at.take(at.event(), headers=sent.items())
     found = await at.observed(event_id)
     assert found is not None  # noqa: S101 - with an API there are observers
-    for name in ("X-Request-Id", "Knative-Foo", "X-B3-Foo"):
-        at.need(found.header(name) == sent[name], f"{name} is sent on as {found.header(name)!r}")
+    for name, value in travel.items():
+        at.need(found.header(name) == value, f"{name} is sent on as {found.header(name)!r}")
     at.need("secret" not in (found.header("authorization") or ""), "Authorization is sent on")
 
 
-@check("KE-18")
-async def an_event_of_the_older_version_stays_one(at: Place) -> None:
-    """CloudEvents 0.3, where it is taken."""
-    found = await at.post(at.event(specversion="0.3"), b"data")
-    if not found.accepted:
-        at.need(400 <= found.status < 500, f"an event of CloudEvents 0.3 is answered with {found.status}")
-        raise UnshownError("this broker takes no events of CloudEvents 0.3")
-    request = await at.observed(f"{at.key}-1")
-    assert request is not None  # noqa: S101 - with an API there are observers
-    at.need(request.header("ce-specversion") == "0.3", f"it is sent on as {request.header('ce-specversion')!r}")
+@check("KE-26")
+async def no_other_headers_travel(at: Place) -> None:
+    """Not what the producer asked of the broker, nor what only the broker should know."""
+    sent = {"Prefer": "handling=strict", "Cookie": "c=secret", "Proxy-Authorization": "Basic secret", "Foo": "secret"}
+    found = await at.observed(await at.take(at.event(), headers=sent.items()))
+    assert found is not None  # noqa: S101 - with an API there are observers
+    came = {name: value for name, value in found.headers if value in sent.values()}
+    at.need(not came, f"sent on are {came}")
+
+
+@check("KE-27")
+async def a_header_that_travels_keeps_its_bytes(at: Place) -> None:
+    """UTF-8, and two values of one name in their order."""
+    name = "Knative-Foo"
+    sent = [(name, "Zo\u00eb".encode().decode("latin-1")), (name, "2")]
+    found = await at.observed(await at.take(at.event(), headers=sent))
+    assert found is not None  # noqa: S101 - with an API there are observers
+    values = [value for key, value in found.headers if key.lower() == name.lower()]
+    parts = [part.strip() for value in values for part in value.split(",")]
+    at.need(parts == [value for _, value in sent], f"{name} is sent on as {values!r}")
+
+
+@check("KE-28", needs=Needs.BROKER)
+async def options_is_answered_anywhere_and_takes_no_event(at: Place) -> None:
+    """Of a Broker that is not there too, and with an event in the request."""
+    address = at.ground.broker
+    nowhere = Address(address.host, address.port, address.target.rstrip("/") + "-that-is-not-there", address.tls)
+    event = at.event()
+    for found in (
+        await at.send([_ORIGIN], method="OPTIONS", to=nowhere),
+        await at.send([_ORIGIN, *binary(event)], b"data", method="OPTIONS"),
+    ):
+        at.need(found.status in {200, 204}, f"OPTIONS is answered with {found.status}")
+        at.need(not found.body, "an answer to OPTIONS has a body")
+    observer = at.ground.observers.get("binary")
+    if observer is not None:
+        await at.settle()
+        at.times(observer, event["id"], 0)

@@ -1,7 +1,7 @@
 """The rules for attributes: names, required ones, and the syntax of values (CloudEvents 1.0, "Context Attributes").
 
-Only what the specification forbids is refused. URIs are looked at leniently: senders that never percent-encode make a
-URI with escapes arrive decoded (decision 0004).
+What is otherwise in 0.3 stands in ``older``. Only what the specification forbids is refused. URIs are looked at
+leniently: senders that never percent-encode make a URI with escapes arrive decoded (decision 0004).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from scaup.core.codec import older
 from scaup.core.model.errors import MalformedEventError
 
 _NAME: Final = re.compile(r"[a-z0-9]+")
@@ -65,7 +66,7 @@ def check(attributes: dict[str, str]) -> None:
     """
     version = attributes.get("specversion")
     if version != "1.0":
-        raise _version_error(version)
+        _check_other_version(version, attributes)
     for name in ("id", "source", "type"):
         if not attributes.get(name, "").strip():
             what = "is empty" if name in attributes else "is missing"
@@ -81,7 +82,8 @@ def check(attributes: dict[str, str]) -> None:
     if (media := attributes.get("datacontenttype")) is not None and not is_media_type(media):
         msg = f"the attribute 'datacontenttype' is {media!r}, which is no media type"
         raise MalformedEventError(msg, hint="write it like application/json")
-    if (schema := attributes.get("dataschema")) is not None and not _ABSOLUTE_URI.fullmatch(schema):
+    schema = attributes.get("dataschema")
+    if schema is not None and version == "1.0" and not _ABSOLUTE_URI.fullmatch(schema):
         msg = f"the attribute 'dataschema' is {schema!r}, which is no absolute URI"
         raise MalformedEventError(msg, hint="write it like https://example.com/schema")
     if attributes.get("subject") == "":
@@ -95,6 +97,12 @@ def _check_characters(attributes: dict[str, str]) -> None:
             raise MalformedEventError(msg, hint="send such content as data")
 
 
+def _check_other_version(version: str | None, attributes: dict[str, str]) -> None:
+    if version != older.VERSION:
+        raise _version_error(version)
+    older.check(attributes)
+
+
 def _version_error(version: str | None) -> MalformedEventError:
     if version is None:
         msg = "this is no CloudEvent: there is no 'specversion'"
@@ -103,4 +111,4 @@ def _version_error(version: str | None) -> MalformedEventError:
             hint="send the headers ce-specversion, ce-id, ce-source and ce-type, or application/cloudevents+json",
         )
     msg = f"CloudEvents version {version!r} is not supported"
-    return MalformedEventError(msg, hint="send specversion 1.0")
+    return MalformedEventError(msg, hint=f"send specversion {older.VERSIONS}")

@@ -2,7 +2,8 @@
 
 ``data`` is not parsed and written anew: the very characters between its braces are the content, so that ``1.0``,
 ``1e400`` and repeated keys arrive as they were sent. Refused are NaN and Infinity, lone surrogates, repeated
-attributes, nesting beyond what can be checked, and attribute values that no attribute type can hold.
+attributes, nesting beyond what can be checked, and attribute values that no attribute type can hold. Events of
+CloudEvents 0.3 are read and written by its JSON format, which has base64 elsewhere (``older``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Final, NoReturn
 import orjson
 
 from scaup.core.codec import attributes as rules
+from scaup.core.codec import older
 from scaup.core.model.errors import MalformedEventError
 from scaup.core.model.event import OPTIONAL, REQUIRED, Event, is_json
 
@@ -84,15 +86,21 @@ def decode_batch(body: bytes) -> list[Event]:
     if problems:
         msg = f"{len(problems)} of {index} events of the batch are bad, none was accepted: " + "; ".join(problems[:20])
         raise MalformedEventError(msg, hint="mend or leave out the named ones and send the batch again")
+    if len(versions := {event.attributes["specversion"] for event in events}) > 1:
+        msg = f"a batch of events of different versions: {', '.join(sorted(versions))}"
+        raise MalformedEventError(msg, hint="send a batch of each")
     return events
 
 
 def encode(event: Event) -> bytes:
-    """An event as a compact JSON object. JSON and text stand in ``data``, all else in ``data_base64``."""
+    """An event as a compact JSON object. JSON and text stand in ``data``, all else in base64."""
     members = orjson.dumps(event.attributes)
     data = event.data
     if not data:
         return members
+    is_older = event.attributes.get("specversion") == older.VERSION
+    if is_older and (encoded := older.encode_data(event.attributes, data)) is not None:
+        return members[:-1] + encoded + b"}"
     kind = event.attributes.get("datacontenttype")
     if kind is not None and is_json(kind):
         if _is_json_text(data):
@@ -102,6 +110,8 @@ def encode(event: Event) -> bytes:
             return members[:-1] + b',"data":' + orjson.dumps(data.decode()) + b"}"
         except UnicodeDecodeError:
             pass
+    if is_older:
+        return members[:-1] + older.base64_members(data) + b"}"
     return members[:-1] + b',"data_base64":"' + base64.b64encode(data) + b'"}'
 
 
@@ -178,6 +188,9 @@ def _event(text: str, at: int, where: str) -> tuple[Event, int]:
 
 
 def _assemble(spans: dict[str, tuple[Any, str]]) -> Event:
+    is_older = spans.get("specversion", ("",))[0] == older.VERSION
+    if is_older:
+        older.check_members(spans)
     data = spans.pop("data", None)
     encoded = spans.pop("data_base64", None)
     attributes: dict[str, str] = {}
@@ -192,9 +205,13 @@ def _assemble(spans: dict[str, tuple[Any, str]]) -> Event:
         if data is not None:
             msg = "the event has both data and data_base64"
             raise MalformedEventError(msg, hint="send one of them")
-        content: bytes | None = _from_base64(encoded[0])
+        content: bytes | None = _from_base64(encoded[0], "data_base64")
+    elif data is None:
+        content = None
+    elif is_older and older.take_encoding(attributes):
+        content = _from_base64(older.unfolded(data[0]), "data")
     else:
-        content = None if data is None else _content(data, attributes)
+        content = _content(data, attributes)
     rules.check(attributes)
     return Event(attributes, content or None)
 
@@ -237,13 +254,13 @@ def _content(data: tuple[Any, str], attributes: dict[str, str]) -> bytes:
     return value.encode()
 
 
-def _from_base64(value: Any) -> bytes:
+def _from_base64(value: Any, member: str) -> bytes:
     if isinstance(value, str) and not isinstance(value, _Number):
         try:
             return base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError):
             pass
-    msg = "data_base64 is not base64 (RFC 4648 section 4, padded)"
+    msg = f"{member} is not base64 (RFC 4648 section 4, padded)"
     raise MalformedEventError(msg)
 
 

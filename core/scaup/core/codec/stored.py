@@ -24,7 +24,8 @@ def to_headers(event: Event, passed: dict[str, str] | None = None) -> dict[str, 
 
 def size_of(headers: dict[str, str]) -> int:
     """Bytes that the headers of an entry take. Raises EventTooLargeError above ``MAX_HEADERS_BYTES``."""
-    size = sum(map(len, headers)) + sum(map(len, headers.values()))
+    values = "".join(headers.values())  # attributes are ASCII here, headers that travel need not be
+    size = sum(map(len, headers)) + (len(values) if values.isascii() else len(values.encode()))
     if size > MAX_HEADERS_BYTES:
         msg = (
             f"the attributes of event {headers.get('ce-id', '')[:64]!r} take {size} bytes, {MAX_HEADERS_BYTES} at most"
@@ -40,6 +41,15 @@ def from_headers(headers: dict[str, str], data: bytes) -> Event:
         if name.startswith("ce-"):
             attributes[name[3:]] = percent.decode(value.encode()) if "%" in value else value
     return Event(attributes, data or None)
+
+
+def add_passed(passed: dict[str, str], name: str, value: bytes) -> None:
+    """Take in a header that travels with the event. One that is there twice is one with both values (RFC 9110, 5.3)."""
+    try:
+        text = value.decode()  # it is written as UTF-8 again
+    except UnicodeDecodeError:
+        text = value.decode("latin-1")
+    passed[name] = f"{passed[name]}, {text}" if name in passed else text
 
 
 def passed_headers(headers: dict[str, str]) -> dict[str, str]:

@@ -13,17 +13,22 @@ from typing import Final
 Predicate = Callable[[Mapping[str, str]], bool]
 
 _MEDIA_TYPE: Final = "datamediatype"
-STANDS_FOR: Final = {"schemaurl": "dataschema", _MEDIA_TYPE: "datacontenttype"}
-"""Names of older specifications, and the attribute that each looks at."""
+_SCHEMA: Final = ("dataschema", "schemaurl")
+STANDS_FOR: Final = {_MEDIA_TYPE: ("datacontenttype",), "dataschema": _SCHEMA, "schemaurl": _SCHEMA}
+"""Names that look at an attribute of another name: at which it may be, by the version of the event.
+
+The schema is ``dataschema`` in 1.0 and ``schemaurl`` in 0.3, and is found by either name (Knative's filter does it so).
+"""
 
 
 def compile_attributes(wanted: Mapping[str, str]) -> Predicate | None:
     """A predicate over an event's attributes; None where nothing is wanted, which every event fulfils."""
-    named = [(STANDS_FOR.get(name, name), value) for name, value in wanted.items() if name != _MEDIA_TYPE]
+    named = [(name, value) for name, value in wanted.items() if name not in STANDS_FOR]
     pairs = tuple(pair for pair in named if pair[1])
     present = tuple(name for name, value in named if not value)
+    schemas = tuple(wanted[name] for name in _SCHEMA if name in wanted)
     media = wanted.get(_MEDIA_TYPE)
-    if not pairs and not present and media is None:
+    if not wanted:
         return None
 
     def matches(attributes: Mapping[str, str]) -> bool:
@@ -33,9 +38,16 @@ def compile_attributes(wanted: Mapping[str, str]) -> Predicate | None:
         for name in present:
             if not attributes.get(name):
                 return False
+        if schemas and not _has_schemas(attributes, schemas):
+            return False
         return media is None or _has_media_type(attributes, media)
 
     return matches
+
+
+def _has_schemas(attributes: Mapping[str, str], wanted: tuple[str, ...]) -> bool:
+    schema = attributes.get("schemaurl" if attributes.get("specversion") == "0.3" else "dataschema")
+    return bool(schema) and all(not one or one == schema for one in wanted)
 
 
 def _has_media_type(attributes: Mapping[str, str], wanted: str) -> bool:

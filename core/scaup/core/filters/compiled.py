@@ -107,7 +107,7 @@ def _attributes(pairs: tuple[tuple[str, str], ...]) -> Compiled:
         return ALWAYS
     plain = [(name, value) for name, value in pairs if value and name not in STANDS_FOR]
     known = [guards.equals(name, value) for name, value in plain]
-    known += [guards.present(STANDS_FOR.get(name, name)) for name, _ in pairs]
+    known += [guards.either(guards.present(one) for one in STANDS_FOR.get(name, (name,))) for name, _ in pairs]
     guard = guards.both(known)
     return Compiled(lambda subject: matches(subject.attributes), guard, is_guard=len(plain) == len(pairs) == 1)
 

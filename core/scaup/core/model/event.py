@@ -25,7 +25,7 @@ PASSED_PREFIXES: Final = ("knative-", "x-b3-")
 
 @dataclass(slots=True)
 class Event:
-    """A CloudEvent 1.0: ``attributes`` hold the canonical strings (``specversion`` included), ``data`` the content.
+    """A CloudEvent, 1.0 or 0.3: ``attributes`` hold canonical strings (``specversion`` included), ``data`` the content.
 
     ``data`` is None where there is none; an empty content is the same as none, as in HTTP's binary mode.
     Treated as a value: whoever changes an attribute makes a copy (``with_attributes``).
