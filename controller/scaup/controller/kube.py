@@ -34,6 +34,7 @@ _DEAD_AFTER: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPALIVE": 15, "TCP_KEEPINTVL": 
 """A watch may be silent for minutes; these find out that its peer is gone, in 30 s."""
 _PAGE: Final = 500
 MERGE_PATCH: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
 
 
 class ApiError(ScaupError):
@@ -128,7 +129,8 @@ class Api:
     async def _send(
         self, method: str, path: str, query: Any, body: Any, timeout: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json"} | ({"Content-Type": MERGE_PATCH} if method == "PATCH" else {})
+        patch = JSON_PATCH if isinstance(body, list) else MERGE_PATCH
+        headers = {"Accept": "application/json"} | ({"Content-Type": patch} if method == "PATCH" else {})
         try:
             _, url, headers, body, _ = await self._client.param_serialize(
                 method, path, header_params=headers, body=body, auth_settings=["BearerToken"]

@@ -26,6 +26,11 @@ class ControllerSettings:
         604_800.0,
         "How long dead letters are kept after their Trigger or Broker was deleted, in seconds.",
     )
+    sinkbinding: bool = setting(
+        "SCAUP_CONTROLLER_SINKBINDING",
+        False,
+        "Whether SinkBindings are kept. They need wider rights: see docs/how-to/sinkbinding.md.",
+    )
     metrics_listen: Listen = setting(
         "SCAUP_METRICS_LISTEN", Listen("127.0.0.1", 9094), "Address of /metrics, /healthz and /readyz."
     )
