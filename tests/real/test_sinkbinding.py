@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
+import subprocess
+import sys
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +17,12 @@ from typing import Any
 
 import pytest
 
-from scaup.controller import kube
+from scaup.controller.kube import connect
 from scaup.controller.sinkbindings import SinkBindings
 from tests.support.controlplane import pond_kind
-from tests.support.realkube import Kube
+from tests.support.natsserver import NatsServer
+from tests.support.realkube import Kube, kube
+from tests.support.scaupup import scaup
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.real
@@ -42,7 +47,8 @@ metadata: {name: test-sinks}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: test-sinks}
 subjects: [{kind: ServiceAccount, name: scaup-controller, namespace: scaup-system}]
 """
-CONTAINERS = [
+NO_FINALIZERS = '{"metadata": {"finalizers": null}}'
+CONTAINERS: list[dict[str, Any]] = [
     {"name": "app", "image": "registry.test/app", "env": [{"name": "OWN", "value": "1"}]},
     {"name": "side", "image": "registry.test/side"},
 ]
@@ -79,8 +85,8 @@ class Bench:
         request.add_header("Authorization", f"Bearer {self.cluster.token}")
         context = ssl.create_default_context(cafile=self.cluster.ca)
         with urllib.request.urlopen(request, timeout=10, context=context) as answer:
-            found: dict[str, Any] = json.load(answer)
-        return found
+            value: dict[str, Any] = json.load(answer)
+        return value
 
     def env(self, what: str, name: str = "containers") -> list[dict[str, str]]:
         """What stands in the environment of each container."""
@@ -108,7 +114,7 @@ class Bench:
         status = value.get("status", {})
         if status.get("observedGeneration") != value["metadata"]["generation"]:
             return "", "", ""
-        found = next((c for c in status["conditions"] if c["type"] == "Ready"), {})
+        found: dict[str, str] = next((c for c in status["conditions"] if c["type"] == "Ready"), {})
         return found.get("status", ""), found.get("reason", ""), found.get("message", "")
 
     async def until(self, name: str, status: str, reason: str = "") -> str:
@@ -119,30 +125,40 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def component(cluster: Kube) -> str:
+def own_cluster() -> Iterator[Kube]:
+    """A server of this module's own: what it changes in roles and definitions is nobody else's."""
+    with kube() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def component(own_cluster: Kube) -> str:
     """The component applied, and a kubeconfig of the account it is for."""
-    cluster.kubectl(
+    own_cluster.kubectl(
         "apply", "-f", "-", stdin='{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"scaup-system"}}'
     )
-    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(SA))
-    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(pond_kind("Duck")))
-    cluster.kubectl("apply", "-f", "-", stdin=SINKS_ROLE)
-    cluster.kubectl("apply", "-f", str(COMPONENT / "crd.yaml"), "-f", str(COMPONENT / "rbac.yaml"))
+    own_cluster.kubectl("apply", "-f", "-", stdin=json.dumps(SA))
+    own_cluster.kubectl("apply", "-f", "-", stdin=json.dumps(pond_kind("Duck")))
+    own_cluster.kubectl("apply", "-f", "-", stdin=SINKS_ROLE)
+    own_cluster.kubectl("apply", "-f", str(COMPONENT / "crd.yaml"), "-f", str(COMPONENT / "rbac.yaml"))
     crds = ("crd/sinkbindings.sources.knative.dev", "crd/ducks.pond.test")
-    cluster.kubectl("wait", "--for=condition=Established", *crds)
-    token = cluster.kubectl("create", "token", "-n", "scaup-system", "scaup-controller").strip()
-    return str(cluster.kubeconfig_of(token))
+    own_cluster.kubectl("wait", "--for=condition=Established", *crds)
+    token = own_cluster.kubectl("create", "token", "-n", "scaup-system", "scaup-controller").strip()
+    return str(own_cluster.kubeconfig_of(token))
 
 
 _NUMBERS = iter(range(10_000))
 
 
 @pytest.fixture
-def bench(cluster: Kube, component: str) -> Iterator[Bench]:
+def bench(own_cluster: Kube, component: str) -> Iterator[Bench]:
     namespace = f"binding-{next(_NUMBERS)}"
-    cluster.kubectl("create", "namespace", namespace)
-    yield Bench(cluster, component, namespace)
-    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+    own_cluster.kubectl("create", "namespace", namespace)
+    found = Bench(own_cluster, component, namespace)
+    yield found
+    for left in found.get("sinkbinding/")["items"]:  # nobody keeps them any more
+        found.kubectl("patch", "sinkbinding", left["metadata"]["name"], "--type=merge", "-p", NO_FINALIZERS)
+    own_cluster.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def _open_files() -> int:
@@ -150,11 +166,11 @@ def _open_files() -> int:
 
 
 @asynccontextmanager
-async def keeping(kubeconfig: str) -> AsyncIterator[None]:
+async def keeping(kubeconfig: str, leads: Callable[[], bool] = lambda: True) -> AsyncIterator[None]:
     """SinkBindings are kept meanwhile."""
     open_before = _open_files()
-    async with kube.connect(kubeconfig) as api:
-        task = asyncio.create_task(SinkBindings(api).run())
+    async with connect(kubeconfig) as api:
+        task = asyncio.create_task(SinkBindings(api, leads).run())
         try:
             yield
         finally:
@@ -163,6 +179,11 @@ async def keeping(kubeconfig: str) -> AsyncIterator[None]:
             assert task.cancelled()
     # A TLS connection says good-bye before its socket is closed.
     await eventually(lambda: _open_files() <= open_before, "its connections are closed")
+
+
+def start(log: Path, environ: dict[str, str]) -> subprocess.Popen[bytes]:
+    with log.open("wb") as file:
+        return subprocess.Popen([sys.executable, "-m", "scaup.controller"], env=environ, stdout=file, stderr=file)
 
 
 def workload(kind: str, name: str = "w", labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
@@ -261,7 +282,7 @@ async def test_whatever_has_a_pod_template_can_be_bound(bench: Bench) -> None:
     bench.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(KNATIVE_SERVICE))
     bench.cluster.kubectl("wait", "--for=condition=Established", "crd/services.serving.knative.dev")
     job = {"template": {"spec": {"containers": CONTAINERS, "restartPolicy": "Never"}}}
-    own = {"name": "OWN", "value": "1"}
+    own = {"image": "y", "env": [{"name": "OWN", "value": "1"}]}
     bench.make(
         workload("StatefulSet", serviceName="w"),
         workload("DaemonSet"),
@@ -276,11 +297,7 @@ async def test_whatever_has_a_pod_template_can_be_bound(bench: Bench) -> None:
             "apiVersion": "serving.knative.dev/v1",
             "kind": "Service",
             "metadata": {"name": "w", "annotations": {"its": "own"}},
-            "spec": {
-                "template": {
-                    "spec": {"containers": [{"image": "x"}, {"image": "y", "env": [{"name": "OWN", "value": "1"}]}]}
-                }
-            },
+            "spec": {"template": {"spec": {"containers": [{"image": "x"}, own]}}},
         },
     )
     kinds = {
@@ -469,6 +486,43 @@ async def test_the_next_process_goes_on_from_what_there_is(bench: Bench) -> None
     assert again == versions, "what was well was not written"
 
 
+async def test_a_process_writes_only_while_it_leads(bench: Bench) -> None:
+    is_leader, asked = False, 0
+
+    def leads() -> bool:
+        nonlocal asked
+        asked += 1
+        return is_leader
+
+    bench.make(workload("Deployment"))
+    async with keeping(bench.kubeconfig, leads):
+        bench.bind("b", named())
+        before = asked
+        await eventually(lambda: asked >= before + 2, "it has looked twice since")
+        assert bench.env("deployment/w") == [{"OWN": "1"}, {}]
+        assert "finalizers" not in bench.get("sinkbinding/b")["metadata"]
+        is_leader = True
+        await bench.until("b", "True")
+        assert bench.env("deployment/w")[1]["K_SINK"] == SINK
+
+
+async def test_the_controllers_process_keeps_bindings_where_it_is_told_to(
+    bench: Bench, nats: NatsServer, tmp_path: Path
+) -> None:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("SCAUP_")}
+    environ |= {"SCAUP_KUBECONFIG": bench.kubeconfig, "SCAUP_NATS_URL": nats.url, "SCAUP_METRICS_LISTEN": "127.0.0.1:0"}
+    environ |= {"SCAUP_CONTROLLER_SINKBINDING": "true"}
+    bench.make(workload("Deployment"))
+    process = start(tmp_path / "log", environ)
+    try:
+        bench.bind("b", named())
+        await bench.until("b", "True")
+        assert bench.env("deployment/w")[1]["K_SINK"] == SINK
+    finally:
+        process.kill()
+        process.wait()
+
+
 async def test_a_binding_that_knatives_own_controller_keeps_is_left_to_it(bench: Bench) -> None:
     bench.make(workload("Deployment"), workload("Deployment", "other"))
     metadata = {"name": "theirs", "finalizers": ["sinkbindings.sources.knative.dev"]}
@@ -495,3 +549,41 @@ def test_the_schema_refuses_what_can_never_be_bound(bench: Bench, spec: dict[str
     value = {"apiVersion": SOURCES, "kind": "SinkBinding", "metadata": {"name": "x"}, "spec": spec}
     refused = bench.cluster.kubectl_run("-n", bench.namespace, "create", "-f", "-", stdin=json.dumps(value))
     assert said in refused.stderr
+
+
+def test_scaup_sources_shows_what_points_at_a_broker_as_far_as_who_asks_may_see(bench: Bench, tmp_path: Path) -> None:
+    for kind, group in (("Broker", "eventing.knative.dev"), ("Spout", "pond.test")):
+        crd = pond_kind(kind)
+        labels = {"duck.knative.dev/source": "true"} if kind == "Spout" else {}
+        crd["metadata"] = {"name": f"{kind.lower()}s.{group}", "labels": labels}
+        crd["spec"]["group"] = group
+        bench.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(crd))
+        bench.cluster.kubectl("wait", "--for=condition=Established", f"crd/{crd['metadata']['name']}")
+    ref = {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "name": "b", "namespace": bench.namespace}
+    url = f"http://ingress.test/{bench.namespace}/b"
+    broker = {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "metadata": {"name": "b"}, "spec": {}}
+    spout = {"apiVersion": "pond.test/v1", "kind": "Spout", "metadata": {"name": "s"}, "spec": {"sink": {"uri": url}}}
+    far = spout | {
+        "metadata": {"name": f"far-{bench.namespace}", "namespace": "default"},
+        "spec": {"sink": {"ref": ref}},
+    }
+    bench.make(broker, spout)
+    bench.cluster.kubectl("create", "-f", "-", stdin=json.dumps(far))
+    bench.bind("mine", named(), {"ref": ref})
+    address = json.dumps({"status": {"address": {"url": url}}})
+    bench.kubectl("patch", "broker/b", "--subresource=status", "--type=merge", "-p", address)
+    done = scaup("sources", "b", "-n", bench.namespace, cwd=tmp_path, kubeconfig=Path(bench.cluster.kubeconfig))
+    assert sorted(line.split()[:3] for line in done.stdout.splitlines()[1:]) == [
+        ["SinkBinding", bench.namespace, "mine"],
+        ["Spout", bench.namespace, "s"],
+        ["Spout", "default", f"far-{bench.namespace}"],
+    ]
+    bench.kubectl("create", "serviceaccount", "viewer")
+    verbs = ("--verb=get,list", "--resource=brokers.eventing.knative.dev,sinkbindings.sources.knative.dev")
+    bench.kubectl("create", "role", "viewer", *verbs)
+    bench.kubectl("create", "rolebinding", "viewer", "--role=viewer", f"--serviceaccount={bench.namespace}:viewer")
+    token = bench.kubectl("create", "token", "viewer").strip()
+    done = scaup("sources", "b", "-n", bench.namespace, cwd=tmp_path, kubeconfig=bench.cluster.kubeconfig_of(token))
+    assert [line.split()[2] for line in done.stdout.splitlines()[1:]] == ["mine"]
+    assert "customresourcedefinitions, which name others, may not be listed" in done.stderr
+    assert "sinkbindings.sources.knative.dev are looked at in namespace" in done.stderr

@@ -129,7 +129,7 @@ def _steps(
         value = None if "valueFrom" in entry else str(entry.get("value") or "")
         is_ours = value is not None and name in ours and value == ours[name]
         path = f"{where}/env/{number}"
-        if name in wanted and name not in met:
+        if name in wanted:
             met.add(name)
             if value == wanted[name]:
                 continue

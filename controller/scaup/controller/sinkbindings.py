@@ -1,19 +1,19 @@
 """Keeps SinkBindings: watches them, their subjects and their sinks, and writes what is missing. The story of this part.
 
 Level-triggered, as the rest of the controller, and apart from it: whatever goes wrong here is tried again here, and
-hurts no Broker. Must run in one process only; when it is cancelled, the next goes on from what there is.
+hurts no Broker. Only one process at a time may write; the next goes on from what there is.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
 
-from scaup.controller.kube import Api, ApiError, ApiRefusedError
+from scaup.controller.kube import Api, ApiError, ApiRefusedError, ApiUnreachableError
 from scaup.controller.reports import Report
 from scaup.controller.sinkbinding import (
     FINALIZER,
@@ -46,10 +46,11 @@ _FIELD_MANAGER: Final = "scaup-sinkbinding"
 
 
 class SinkBindings:
-    """All SinkBindings of a cluster."""
+    """All SinkBindings of a cluster. ``leads``: whether this process may write; until then it only watches."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, leads: Callable[[], bool] = lambda: True) -> None:
         self._api = api
+        self._leads = leads
         self._wake = asyncio.Event()
         self._pace = Pace()
         self._troubles: dict[Key, Trouble] = {}
@@ -73,7 +74,9 @@ class SinkBindings:
             await self._wake.wait()
             await asyncio.sleep(_GATHER_S)
             self._wake.clear()
-            if watched.bindings.was_listed:
+            if not self._leads():
+                self._wake_in(_AGAIN_S)
+            elif watched.bindings.was_listed:
                 await self._pass(watched)
 
     async def _pass(self, watched: Watched) -> None:
@@ -189,8 +192,7 @@ class SinkBindings:
         version = watched.bindings.objects[where]["metadata"]["resourceVersion"]
         body = {"metadata": {"uid": binding.uid, "resourceVersion": version, **metadata}}
         try:
-            async with self._writing:
-                await self._api.request("PATCH", path_to(watched.bindings, *where), body=body)
+            await self._write(path_to(watched.bindings, *where), body)
         except ApiError as error:
             if isinstance(error, ApiRefusedError) and error.status in {404, 409}:
                 # Somebody was faster: the watch says what, and all is looked at again.
@@ -233,10 +235,7 @@ class SinkBindings:
             self._wake_in(wait)
             return
         try:
-            async with self._writing:
-                path = path_to(watched.of(kind), namespace, name)
-                query = {"fieldManager": _FIELD_MANAGER}
-                await self._api.request("PATCH", path, query=query, body=list(needed.operations))
+            await self._write(path_to(watched.of(kind), namespace, name), list(needed.operations))
         except ApiError as error:
             status = error.status if isinstance(error, ApiRefusedError) else 0
             self._pace.failed(key, is_hopeless=wanted is None and status in {403, 404, 405})
@@ -279,9 +278,8 @@ class SinkBindings:
             return
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
-            async with self._writing:
-                path = path_to(watched.bindings, *where)
-                await self._api.patch_status(path, binding.uid, report.merge_patch(status, now))
+            body = {"metadata": {"uid": binding.uid}, "status": report.merge_patch(status, now)}
+            await self._write(f"{path_to(watched.bindings, *where)}/status", body)
         except ApiError as error:
             if isinstance(error, ApiRefusedError) and error.status in {404, 409}:
                 return  # it is gone, or another one
@@ -289,6 +287,12 @@ class SinkBindings:
             self._wake_in(_AGAIN_S)
             return
         self._said[binding.uid] = (report, status)
+
+    async def _write(self, path: str, body: Any) -> None:
+        async with self._writing:
+            if not self._leads():  # another has taken over in the middle of a pass
+                raise ApiUnreachableError(f"PATCH {path}: not sent, another process leads")
+            await self._api.request("PATCH", path, query={"fieldManager": _FIELD_MANAGER}, body=body)
 
     def _wake_in(self, seconds: float) -> None:
         asyncio.get_running_loop().call_later(max(seconds, 0.0), self._wake.set)
