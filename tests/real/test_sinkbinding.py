@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import ssl
 import subprocess
 import sys
@@ -117,10 +118,10 @@ class Bench:
         found: dict[str, str] = next((c for c in status["conditions"] if c["type"] == "Ready"), {})
         return found.get("status", ""), found.get("reason", ""), found.get("message", "")
 
-    async def until(self, name: str, status: str, reason: str = "") -> str:
+    async def until(self, name: str, status: str, reason: str = "", within_s: float = 15) -> str:
         """Wait until a binding is that; gives back the message."""
         what = f"{name} is Ready {status} {reason}"
-        await eventually(lambda: self.ready(name)[:2] == (status, reason), f"{what}, {self.ready(name)}", within_s=15)
+        await eventually(lambda: self.ready(name)[:2] == (status, reason), what, within_s=within_s)
         return self.ready(name)[2]
 
 
@@ -359,6 +360,12 @@ async def test_a_selector_of_jobs_binds_the_cronjobs_that_make_them(bench: Bench
         bench.make({"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": job})
         message = await bench.until("b", "False", "SubjectImmutable")
         assert "by-hand" in message
+        given = [{"name": "K_SINK", "value": SINK}, {"name": "K_CE_OVERRIDES", "value": ""}]
+        made = [{"name": "app", "image": "registry.test/app", "env": given}]
+        job = {"template": {"spec": {"containers": made, "restartPolicy": "Never"}}}
+        bench.make({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "bound"}, "spec": job})
+        bench.bind("c", named("Job", "bound", "batch/v1"))
+        await bench.until("c", "True")
 
 
 async def test_what_its_author_has_set_is_left_alone_and_said(bench: Bench) -> None:
@@ -516,7 +523,7 @@ async def test_the_controllers_process_keeps_bindings_where_it_is_told_to(
     process = start(tmp_path / "log", environ)
     try:
         bench.bind("b", named())
-        await bench.until("b", "True")
+        await bench.until("b", "True", within_s=60)
         assert bench.env("deployment/w")[1]["K_SINK"] == SINK
     finally:
         process.kill()
@@ -533,6 +540,25 @@ async def test_a_binding_that_knatives_own_controller_keeps_is_left_to_it(bench:
         await bench.until("ours", "True")
         assert bench.env("deployment/w") == [{"OWN": "1"}, {}]
         assert "status" not in bench.get("sinkbinding/theirs")
+
+
+def test_the_component_turns_it_on_and_is_accepted_twice(bench: Bench, tmp_path: Path) -> None:
+    shutil.copytree(COMPONENT, tmp_path / "components" / "sinkbinding")
+    overlay = tmp_path / "overlay"
+    overlay.mkdir()
+    deployment = workload("Deployment", "scaup-controller", {"app": "scaup"})
+    deployment["metadata"]["namespace"] = "scaup-system"
+    (overlay / "controller.yaml").write_text(json.dumps(deployment))
+    (overlay / "kustomization.yaml").write_text(
+        "resources: [controller.yaml]\ncomponents: [../components/sinkbinding]\n"
+    )
+    done = [bench.cluster.kubectl("apply", "-k", str(overlay)).splitlines() for _ in range(2)]
+    assert len(done[0]) == 6
+    assert all(line.endswith("unchanged") for line in done[1]), done[1]
+    shown = bench.cluster.kubectl("-n", "scaup-system", "get", "deployment/scaup-controller", "-o", "json")
+    containers = json.loads(shown)["spec"]["template"]["spec"]["containers"]
+    assert {"name": "SCAUP_CONTROLLER_SINKBINDING", "value": "true"} in containers[0]["env"]
+    bench.cluster.kubectl("-n", "scaup-system", "delete", "deployment/scaup-controller")
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,9 @@ class SinkBindings:
         if subject is None or subject["metadata"]["isGoing"]:
             return
         needed: Change = change(kind, subject, wanted)
+        if kind == JOB_KIND:
+            self._look_at_job(key, needed)
+            return
         if not needed.operations:
             left = self._pace.rests(key)
             if self._pace.is_contest(key):
@@ -251,6 +254,14 @@ class SinkBindings:
             self._troubles[key] = Trouble("SubjectContested", text)
         else:
             log.info("sinkbindings.written", subject="/".join((kind[1], namespace, name)), bound=wanted is not None)
+
+    def _look_at_job(self, key: Key, needed: Change) -> None:
+        """A Job is what it was made as; that it has what it shall have is all there is to see, and it is not marked."""
+        if any(operation["path"].startswith("/spec") for operation in needed.operations) or needed.taken:
+            text = f"Job {key[2]} cannot be changed any more; bind the CronJob that makes it, or make it with K_SINK"
+            self._troubles[key] = Trouble("SubjectImmutable", text)
+        else:
+            self._troubles.pop(key, None)
 
     def _report(self, watched: Watched, binding: Binding, sink: Sink, claims: Claims, why: Trouble | None) -> Report:
         keys = claims.of(binding)
@@ -313,7 +324,4 @@ def _refused(key: Key, error: ApiError) -> Trouble:
             return Trouble("SubjectForbidden", f"the controller may not patch {kind[1]} {name}: {error}")
         if error.status == 409 or (error.status == 422 and "rejected our request" in str(error)):
             return Trouble("Binding", f"{kind[1]} {name} was changed at the same moment", is_passing=True)
-        if kind == JOB_KIND and error.status == 422:
-            text = f"Job {name} cannot be changed any more; bind the CronJob that makes it, or make it with K_SINK"
-            return Trouble("SubjectImmutable", text)
     return Trouble("BindingFailed", f"{kind[1]} {name}: {error}")
