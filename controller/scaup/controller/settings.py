@@ -26,13 +26,13 @@ class ControllerSettings:
         604_800.0,
         "How long dead letters are kept after their Trigger or Broker was deleted, in seconds.",
     )
+    metrics_listen: Listen = setting(
+        "SCAUP_METRICS_LISTEN", Listen("127.0.0.1", 9094), "Address of /metrics, /healthz and /readyz."
+    )
     sinkbinding: bool = setting(
         "SCAUP_CONTROLLER_SINKBINDING",
         False,
         "Whether SinkBindings are kept. They need wider rights: see docs/how-to/sinkbinding.md.",
-    )
-    metrics_listen: Listen = setting(
-        "SCAUP_METRICS_LISTEN", Listen("127.0.0.1", 9094), "Address of /metrics, /healthz and /readyz."
     )
     bus: BusSettings = field(default_factory=BusSettings)
     service: ServiceSettings = field(default_factory=ServiceSettings)
