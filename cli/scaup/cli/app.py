@@ -19,6 +19,7 @@ from scaup.cli.doctor.command import doctor
 from scaup.cli.filters.commands import filter_app
 from scaup.cli.options import Context, Files, Kubeconfig, Name, Namespace, NatsUrl, Output, OutputOption, Word
 from scaup.cli.replaycommand import replay
+from scaup.cli.sourcescommand import sources
 from scaup.cli.tail.command import tail
 from scaup.cli.top.command import top
 from scaup.cli.trace.command import trace
@@ -40,6 +41,7 @@ app.command()(trace)
 app.command()(doctor)
 app.command()(tail)
 app.command()(top)
+app.command()(sources)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from scaup.controller import kube
 from scaup.controller.app import Controller
 from scaup.controller.metrics import LEADER
 from scaup.controller.settings import ControllerSettings
+from scaup.controller.sinkbindings import SinkBindings
 from scaup.core.bus.connection import connect
 from scaup.core.http.server import HttpServer, bind
 from scaup.core.runtime import lifecycle
@@ -46,6 +47,8 @@ async def _control(settings: ControllerSettings, life: Life) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(bus.until_closed(), name="bus")
             tasks.create_task(controller.run(), name="controller")
+            if settings.sinkbinding:
+                tasks.create_task(SinkBindings(api).run(), name="sinkbindings")
 
 
 def main() -> None:

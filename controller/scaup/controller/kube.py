@@ -42,6 +42,7 @@ _PATIENCE_S: Final = 10.0
 """Whoever asks for more patience than this is left to the caller, who tries again anyhow."""
 _RELOAD_EVERY_S: Final = 5.0
 MERGE_PATCH: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
 
 
 class ApiError(ScaupError):
@@ -197,7 +198,8 @@ class Api:
     async def _send_once(
         self, method: str, path: str, query: Any, body: Any, timeout: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json"} | ({"Content-Type": MERGE_PATCH} if method == "PATCH" else {})
+        patch = JSON_PATCH if isinstance(body, list) else MERGE_PATCH
+        headers = {"Accept": "application/json"} | ({"Content-Type": patch} if method == "PATCH" else {})
         try:
             _, url, headers, body, _ = await self._client.param_serialize(
                 method, path, header_params=headers, body=body, auth_settings=["BearerToken"]

@@ -232,13 +232,15 @@ async def _discover(api: Api, kind: tuple[str, str]) -> tuple[str, bool]:
     try:
         resources = (await api.request("GET", path)).get("resources")
     except ApiRefusedError as error:
-        if error.status not in {403, 404}:
+        if error.status != 403:
             raise
-        resources = []
+        resources = None
     for resource in resources if isinstance(resources, list) else ():
         name = resource.get("name", "")
         if resource.get("kind") == kind[1] and "/" not in name:
             return f"{path}/{name}", bool(resource.get("namespaced", True))
+    if isinstance(resources, list):  # to list it would be refused for want of a right, which says nothing
+        raise ApiRefusedError(f"{kind[1]} is not among the resources of {kind[0]}", status=404)
     return f"{path}/{plural(kind[1])}", True
 
 

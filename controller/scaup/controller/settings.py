@@ -40,5 +40,10 @@ class ControllerSettings:
     metrics_listen: Listen = setting(
         "SCAUP_METRICS_LISTEN", Listen("127.0.0.1", 9094), "Address of /metrics, /healthz and /readyz."
     )
+    sinkbinding: bool = setting(
+        "SCAUP_CONTROLLER_SINKBINDING",
+        False,
+        "Whether SinkBindings are kept. They need wider rights: see docs/how-to/sinkbinding.md.",
+    )
     bus: BusSettings = field(default_factory=BusSettings)
     service: ServiceSettings = field(default_factory=ServiceSettings)
