@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, disable_created_metrics, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from scaup.core.bus.connection import Bus
+from scaup.core.runtime.definitions import Definitions
 from scaup.core.runtime.health import Health
+from scaup.core.runtime.metrics import gauge
+from scaup.core.runtime.series import Series
 
-# A second series for every counter, which nobody asked for.
-disable_created_metrics()  # type: ignore[no-untyped-call]
-_BUS_CONNECTED = Gauge("scaup_bus_connected", "1 while the process has a connection to NATS, else 0.")
+_BUS_CONNECTED = gauge(
+    "scaup_bus_connected",
+    "1 while the process has a connection to NATS, else 0.",
+    when_bad="0: the NATS server or the way to it is down. Producers get 503 and try again; what was accepted waits.",
+)
+_READY = gauge(
+    "scaup_ready",
+    "1 while this check of the process's readiness passes, else 0, by check: bus, definitions, storage and others.",
+    ["check"],
+    when_bad="0 for minutes: `/readyz` on the same port says why in a sentence.",
+)
+_REVISION = gauge(
+    "scaup_definitions_revision",
+    "Revision of the definitions that this replica has applied.",
+    when_bad="It stays below `scaup_controller_snapshot_revision`: the replica works with old definitions; restart it.",
+)
 
 
 def watch_bus(bus: Bus, health: Health) -> None:
     """Show the connection as a metric, and the process as not ready while there is none."""
     _BUS_CONNECTED.set_function(lambda: 1.0 if bus.is_connected else 0.0)
     health.add("bus", lambda: None if bus.is_connected else "no connection to NATS")
+
+
+def watch_definitions(definitions: Definitions, health: Health) -> None:
+    """Show which revision is applied, let series go with what they are about, and be ready only with a snapshot."""
+    _REVISION.set_function(lambda: definitions.revision)
+    Series(definitions)
+    health.add("definitions", definitions.why_not_ready)
 
 
 def healthz(_request: Request) -> Response:
@@ -40,6 +63,9 @@ def metrics_app(health: Health) -> Starlette:
         return readyz(health)
 
     async def metrics(_request: Request) -> Response:
+        problems = health.problems()
+        for check in health.checks:
+            _READY.labels(check).set(check not in problems)
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
     async def live(request: Request) -> Response:
