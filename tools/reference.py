@@ -29,6 +29,7 @@ SERVICES = {
 MODULES_WITH_METRICS = (
     "scaup.core.runtime.observe",
     "scaup.ingress.metrics",
+    "scaup.core.runtime.series",
     "scaup.core.runtime.traces",
     "scaup.filter.metrics",
     "scaup.dispatcher.metrics",

@@ -9,10 +9,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from scaup.core.bus.connection import Bus
-from scaup.core.runtime.definitions import Definitions
 from scaup.core.runtime.health import Health
 from scaup.core.runtime.metrics import gauge
-from scaup.core.runtime.series import Series
 
 _BUS_CONNECTED = gauge(
     "scaup_bus_connected",
@@ -25,24 +23,12 @@ _READY = gauge(
     ["check"],
     when_bad="0 for minutes: `/readyz` on the same port says why in a sentence.",
 )
-_REVISION = gauge(
-    "scaup_definitions_revision",
-    "Revision of the definitions that this replica has applied.",
-    when_bad="It stays below `scaup_controller_snapshot_revision`: the replica works with old definitions; restart it.",
-)
 
 
 def watch_bus(bus: Bus, health: Health) -> None:
     """Show the connection as a metric, and the process as not ready while there is none."""
     _BUS_CONNECTED.set_function(lambda: 1.0 if bus.is_connected else 0.0)
     health.add("bus", lambda: None if bus.is_connected else "no connection to NATS")
-
-
-def watch_definitions(definitions: Definitions, health: Health) -> None:
-    """Show which revision is applied, let series go with what they are about, and be ready only with a snapshot."""
-    _REVISION.set_function(lambda: definitions.revision)
-    Series(definitions)
-    health.add("definitions", definitions.why_not_ready)
 
 
 def healthz(_request: Request) -> Response:

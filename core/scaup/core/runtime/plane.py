@@ -14,8 +14,9 @@ from scaup.core.bus.connection import Bus, connect
 from scaup.core.http.server import HttpServer, bind
 from scaup.core.runtime.definitions import Definitions
 from scaup.core.runtime.lifecycle import Life
-from scaup.core.runtime.observe import metrics_app, watch_bus, watch_definitions
+from scaup.core.runtime.observe import metrics_app, watch_bus
 from scaup.core.runtime.replicas import REPORT_PATIENCE_S, leave, report
+from scaup.core.runtime.series import watch_definitions
 from scaup.core.runtime.settings import BusSettings, Listen, ServiceSettings
 from scaup.core.runtime.standstill import Standstill
 

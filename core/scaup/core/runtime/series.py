@@ -1,4 +1,5 @@
-"""Series go with what they are about: those of Brokers and Triggers that were deleted are removed, a while later.
+"""What a replica shows of its definitions; and series that go with what they are about: those of Brokers and Triggers
+that were deleted are removed, a while later.
 
 Later, so that who reads the metrics now and then still sees the last of them, and because what is under way may still
 count. Must not take away anything of what exists.
@@ -13,9 +14,23 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
 from scaup.core.runtime.definitions import Definitions
+from scaup.core.runtime.health import Health
+from scaup.core.runtime.metrics import gauge
 
+_REVISION = gauge(
+    "scaup_definitions_revision",
+    "Revision of the definitions that this replica has applied.",
+    when_bad="It stays below `scaup_controller_snapshot_revision`: the replica works with old definitions; restart it.",
+)
 _AFTER_S: Final = 120.0
 _OF: Final = ("namespace", "broker", "trigger")
+
+
+def watch_definitions(definitions: Definitions, health: Health) -> None:
+    """Show which revision is applied, let series go with what they are about, and be ready only with a snapshot."""
+    _REVISION.set_function(lambda: definitions.revision)
+    Series(definitions)
+    health.add("definitions", definitions.why_not_ready)
 
 
 class Series:
