@@ -53,7 +53,8 @@ DROPPED = counter(
 )
 QUEUE_EVENTS = gauge(
     "scaup_trigger_queue_events",
-    "Events waiting in a Trigger's queue. Every dispatcher shows it: take the maximum, not the sum.",
+    "Events waiting in a Trigger's queue; one that was stored in a bundle and is tried again counts twice until the "
+    "bundle is through. Every dispatcher shows it: take the maximum, not the sum.",
     _TRIGGER,
     when_bad="It grows: the sink is down or takes less than comes. At the quota further events become dead letters.",
 )
@@ -145,6 +146,8 @@ SUSPECTS = gauge(
     when_bad="Above 0 for minutes: dispatchers die; their logs and exit codes (137 is out of memory) say of what.",
 )
 
+_TO: Final = ("sink", "kept")
+
 for _reason in ("no_match_answer", "not_settled"):
     HANDED_BACK.labels(_reason)
 
@@ -154,3 +157,9 @@ def begin(namespace: str, broker: str) -> None:
     for reason in _DROPS:
         DROPPED.labels(namespace, broker, reason)
     SET_ASIDE.labels(namespace, broker)
+
+
+def begin_trigger(labels: tuple[str, str, str]) -> None:
+    """The same for a Trigger that gets its first event."""
+    for to in _TO:
+        DEAD.labels(*labels, to)

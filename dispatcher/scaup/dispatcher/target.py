@@ -427,6 +427,7 @@ class Target:
             broker = self._tools.definitions.brokers.get(trigger.broker)
             self._labels = labels = (trigger.namespace, broker.name if broker else "", trigger.name)
             self._counters.clear()
+            metrics.begin_trigger(labels)
             self._seconds = metrics.SECONDS.labels(*labels[:2])
         counter = self._counters.get(word)
         if counter is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from prometheus_client import Counter, Histogram
 
 from scaup.core.model.definitions import BrokerDefinition
@@ -25,23 +27,41 @@ ACCEPT = histogram(
 )
 
 
+_RESULTS: Final = (
+    *("accepted", "duplicate", "rejected", "too_large", "hop_limit", "unknown_broker"),
+    *("full", "overloaded", "unavailable", "failed"),
+)
+
+
 class Metrics:
     """Counters at hand, so that the hot path looks nothing up by label."""
 
     def __init__(self) -> None:
         self._accepted: dict[str, tuple[Counter, Histogram]] = {}
+        _begin("", "")
 
     def accepted(self, broker: BrokerDefinition, events: int, duplicates: int, seconds: float) -> None:
         """One request was accepted with ``events`` events, of which the log had ``duplicates`` already."""
         if duplicates:
             EVENTS.labels(broker.namespace, broker.name, "duplicate").inc(duplicates)
-        found = self._accepted.get(broker.uid)
-        if found is None:
-            labels = (broker.namespace, broker.name)
-            found = self._accepted[broker.uid] = EVENTS.labels(*labels, "accepted"), ACCEPT.labels(*labels)
+        found = self._accepted.get(broker.uid) or self._of(broker)
         found[0].inc(events - duplicates)
         found[1].observe(seconds)
 
     def answered(self, broker: BrokerDefinition | None, result: str) -> None:
         """One request was answered with anything but 202."""
+        if broker is not None and broker.uid not in self._accepted:
+            self._of(broker)
         EVENTS.labels(broker.namespace if broker else "", broker.name if broker else "", result).inc()
+
+    def _of(self, broker: BrokerDefinition) -> tuple[Counter, Histogram]:
+        labels = (broker.namespace, broker.name)
+        _begin(*labels)
+        self._accepted[broker.uid] = found = EVENTS.labels(*labels, "accepted"), ACCEPT.labels(*labels)
+        return found
+
+
+def _begin(namespace: str, broker: str) -> None:
+    """All counts from 0, so that the first of each is seen as a change."""
+    for result in _RESULTS:
+        EVENTS.labels(namespace, broker, result)
