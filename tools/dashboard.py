@@ -38,6 +38,11 @@ def rate(metric: str, by: str, *conditions: str) -> str:
     return f"sum by ({by}) (rate({metric}{{{', '.join((OF, *conditions))}}}[$__rate_interval]))"
 
 
+def grown(metric: str, by: str, *conditions: str) -> str:
+    """So many in the last five minutes, summed: for what is rare."""
+    return f"sum by ({by}) (increase({metric}{{{', '.join((OF, *conditions))}}}[5m]))"
+
+
 def most(metric: str, by: str, of: str = OF) -> str:
     """The largest, for a gauge that several processes may show."""
     return f"max by ({by}) ({metric}{{{of}}})"
@@ -112,7 +117,7 @@ ROWS: dict[str, list[Panel]] = {
     "In": [
         Panel(
             "Accepted a second",
-            {BROKER: rate("scaup_ingress_events_total", "namespace, broker", 'result="accepted"')},
+            {BROKER: rate("scaup_ingress_events_total", "namespace, broker", 'result="accepted"', 'broker!=""')},
             "Events stored, by Broker.",
         ),
         Panel(
@@ -175,8 +180,11 @@ ROWS: dict[str, list[Panel]] = {
             unit="s",
         ),
         Panel(
-            "Filters that cannot be evaluated, a second",
-            {f"{TRIGGER} {{{{kind}}}}": rate("scaup_filter_errors_total", "namespace, broker, trigger, kind")},
+            "Filters that could not be evaluated, in 5 minutes",
+            {
+                f"{TRIGGER} {{{{kind}}}}": grown("scaup_filter_errors_total", "namespace, broker, trigger, kind")
+                + " > 0"
+            },
             "Such an event does not match. missingAttribute is what filters are for; anything else is a mistake.",
         ),
     ],
@@ -255,16 +263,19 @@ ROWS: dict[str, list[Panel]] = {
     "Ends that are not deliveries": [
         Panel("Dead letters kept", {BROKER: most("scaup_dead_letters", "namespace, broker")}, "By Broker.", width=6),
         Panel(
-            "New dead letters a second",
-            {f"{TRIGGER} {{{{to}}}}": rate("scaup_dead_lettered_events_total", "namespace, broker, trigger, to")},
+            "New dead letters in 5 minutes",
+            {
+                f"{TRIGGER} {{{{to}}}}": grown("scaup_dead_lettered_events_total", "namespace, broker, trigger, to")
+                + " > 0"
+            },
             "Sent to the dead letter sink, or kept.",
             width=6,
         ),
         Panel(
-            "Dropped and set aside, a second",
+            "Dropped and set aside in 5 minutes",
             {
-                f"{BROKER} {{{{reason}}}}": rate("scaup_dropped_events_total", "namespace, broker, reason"),
-                f"{BROKER} set aside": rate("scaup_set_aside_events_total", "namespace, broker"),
+                "dropped: {{reason}}": grown("scaup_dropped_events_total", "reason"),
+                f"set aside: {BROKER}": grown("scaup_set_aside_events_total", "namespace, broker"),
             },
             "Dropped: gone, by a stated policy. Set aside: kept, because it ended the processes that worked it.",
             width=6,

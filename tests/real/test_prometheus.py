@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).parents[2]
 JOBS = {f"scaup-{home}" for home in ("ingress", "filter", "dispatcher", "controller", "apiserver")}
-EMPTY_WHEN_WELL = {"Filters that cannot be evaluated, a second", "Not ready"}
+EMPTY_WHEN_WELL = {"Filters that could not be evaluated, in 5 minutes", "Not ready"}
 """Panels in which a healthy Scaup shows nothing, and so does one whose sinks fail."""
 TRIGGER = """\
 apiVersion: eventing.knative.dev/v1

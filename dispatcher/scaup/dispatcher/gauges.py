@@ -1,6 +1,6 @@
 """How the targets stand, for the metrics: looked at now and then, for nobody should pay for it at every attempt.
 
-Only what is busy or failing gets a series: ten thousand healthy Triggers have none. Must not change any target.
+Only what is busy or failing is looked at closely: ten thousand quiet Triggers cost nothing. Must not change any target.
 """
 
 from __future__ import annotations
@@ -24,20 +24,22 @@ class TargetGauges:
         self._shown: dict[Lane, _Labels] = {}
 
     def show(self, targets: Mapping[Lane, Target]) -> None:
-        """Set them all, and to zero those of targets that have nothing to do any more."""
+        """Set them, and to zero those of targets that have nothing to do any more, or are gone."""
+        busy: dict[Lane, _Labels] = {}
         for lane, target in targets.items():
-            is_news = lane not in self._shown and (target.running or target.breaker.is_open)
-            if is_news and (labels := self._labels(lane)) is not None:
-                self._shown[lane] = labels
-        # Those whose Trigger is gone come first, for the last time: another may have its name now.
-        for lane, labels in sorted(self._shown.items(), key=lambda one: self._labels(one[0]) is not None):
-            found = targets.get(lane)
+            is_busy = target.running or target.breaker.is_open
+            if is_busy and (labels := self._labels(lane)) is not None:
+                busy[lane] = labels
+        # These first: another Trigger may have the name of one that is gone. Once, or what was removed would come back.
+        for lane in self._shown.keys() - busy.keys():
+            metrics.BREAKER_OPEN.labels(*self._shown[lane]).set(0)
+            metrics.TRIGGER_IN_FLIGHT.labels(*self._shown[lane]).set(0)
+        for lane, labels in busy.items():
+            target = targets[lane]
             # Who does not work the queue may not hear for long that a sink is well again.
-            is_open = found is not None and found.breaker.is_open and self._owns(lane.trigger)
-            metrics.BREAKER_OPEN.labels(*labels).set(is_open)
-            metrics.TRIGGER_IN_FLIGHT.labels(*labels).set(found.running if found else 0)
-            if self._labels(lane) is None:
-                del self._shown[lane]  # else what is removed with it would come back
+            metrics.BREAKER_OPEN.labels(*labels).set(target.breaker.is_open and self._owns(lane.trigger))
+            metrics.TRIGGER_IN_FLIGHT.labels(*labels).set(target.running)
+        self._shown = busy
 
     def _labels(self, lane: Lane) -> _Labels | None:
         trigger = self._definitions.triggers.get(lane.trigger)
