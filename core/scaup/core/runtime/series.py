@@ -23,6 +23,7 @@ _REVISION = gauge(
     when_bad="It stays below `scaup_controller_snapshot_revision`: the replica works with old definitions; restart it.",
 )
 _AFTER_S: Final = 120.0
+_AT_ONCE: Final = 500
 _OF: Final = ("namespace", "broker", "trigger")
 
 
@@ -39,13 +40,14 @@ class Series:
     def __init__(self, definitions: Definitions, after_s: float = _AFTER_S) -> None:
         self._definitions = definitions
         self._after_s = after_s
-        self._is_due = False
+        self._names: set[tuple[str, ...]] | None = None
+        self._removing: asyncio.Task[None] | None = None
         definitions.on_change(self._on_change)
 
     def _on_change(self, keys: set[str]) -> None:
-        if not self._is_due and any(self._is_gone(key) for key in keys):
-            self._is_due = True
-            asyncio.get_running_loop().call_later(self._after_s, self.remove)
+        self._names = None
+        if self._removing is None and any(self._is_gone(key) for key in keys):
+            self._removing = asyncio.get_running_loop().create_task(self._remove(), name="series")
 
     def _is_gone(self, key: str) -> bool:
         kind, _, uid = key.partition(".")
@@ -53,26 +55,35 @@ class Series:
             return uid not in self._definitions.brokers
         return kind == "trigger" and uid not in self._definitions.triggers
 
-    def remove(self) -> None:
-        """Remove every series that names a Broker or Trigger which is not there."""
-        self._is_due = False
-        brokers, triggers = self._definitions.brokers, self._definitions.triggers
-        there: set[tuple[str, ...]] = {(broker.namespace, broker.name) for broker in brokers.values()}
-        for trigger in triggers.values():
-            if (broker := brokers.get(trigger.broker)) is not None:
-                there.add((trigger.namespace, broker.name))
-                there.add((trigger.namespace, broker.name, trigger.name))
-        for metric in {id(one): one for one in REGISTRY._names_to_collectors.values()}.values():  # noqa: SLF001
-            if isinstance(metric, MetricWrapperBase):
-                _remove(metric, there)
+    async def _remove(self) -> None:
+        """Remove every series that names a Broker or Trigger which is not there; in pieces, for events wait."""
+        await asyncio.sleep(self._after_s)
+        self._removing = None
+        for metric in _metrics():
+            labels = metric._labelnames  # noqa: SLF001 - no public way tells a metric's labels, nor its series
+            of = [labels.index(name) for name in _OF if name in labels]
+            if len(of) < 2:
+                continue
+            for number, values in enumerate(list(metric._metrics)):  # noqa: SLF001
+                if number % _AT_ONCE == _AT_ONCE - 1:
+                    await asyncio.sleep(0)
+                found = tuple(values[place] for place in of)
+                if found[1] and found not in self._there():  # without a Broker's name it is about none
+                    metric.remove(*values)
+
+    def _there(self) -> set[tuple[str, ...]]:
+        """What there is now, by the labels of its series."""
+        if self._names is None:
+            brokers = self._definitions.brokers
+            self._names = {(broker.namespace, broker.name) for broker in brokers.values()}
+            for trigger in self._definitions.triggers.values():
+                if (broker := brokers.get(trigger.broker)) is not None:
+                    self._names.add((trigger.namespace, broker.name))
+                    self._names.add((trigger.namespace, broker.name, trigger.name))
+        return self._names
 
 
-def _remove(metric: MetricWrapperBase, there: set[tuple[str, ...]]) -> None:
-    names = metric._labelnames  # noqa: SLF001 - which labels a metric has, and its series, cannot be asked for otherwise
-    of = [names.index(name) for name in _OF if name in names]
-    if len(of) < 2:
-        return
-    for values in list(metric._metrics):  # noqa: SLF001
-        found = tuple(values[place] for place in of)
-        if found not in there and found[1]:  # without a Broker's name it is about none
-            metric.remove(*values)
+def _metrics() -> list[MetricWrapperBase]:
+    """All that have series of their own."""
+    collectors = {id(one): one for one in REGISTRY._names_to_collectors.values()}  # noqa: SLF001
+    return [one for one in collectors.values() if isinstance(one, MetricWrapperBase)]
