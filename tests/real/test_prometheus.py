@@ -22,7 +22,7 @@ from tests.support.scaupup import Up, free_offset, scaup, scaup_up
 from tests.support.sinks import Sink, answer
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 JOBS = {f"scaup-{home}" for home in ("ingress", "filter", "dispatcher", "controller", "apiserver")}
@@ -84,7 +84,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         scaup_up(directory / "data", offset, "-f", str(ROOT / "examples" / "hello")) as up,
         prometheus(directory / "prometheus", offset) as eyes,
     ):
-        up.wait_until_up()
+        up.wait_until_up(within_s=120)
         yield Watched(up, eyes, directory)
 
 
@@ -115,7 +115,7 @@ async def test_promtool_finds_no_fault_with_what_any_service_exposes(watched: Wa
 
 
 async def test_the_page_about_monitoring(watched: Watched) -> None:
-    await eventually(lambda: watched.eyes.healthy() == JOBS, "everything is scraped", within_s=30)
+    await eventually(lambda: watched.eyes.healthy() == JOBS, "everything is scraped", within_s=60)
     await eventually(lambda: watched.eyes.query("sum(scaup_log_lag_events) == 0"), "nothing waits", within_s=30)
     shutil.copytree(SHIPPED, watched.directory / "deploy" / "monitoring")
     follow("how-to/monitoring.md", watched.directory, watched.kubeconfig, watched.up.offset)
@@ -141,7 +141,7 @@ async def test_failing_sinks_raise_alerts_that_end_when_the_sinks_are_well(watch
             assert await watched.send(f"failing-{number}") == 202
         assert await watched.send("lost", "/default/nobody") == 404  # counted once: the dashboard has to show that, too
         await eventually(
-            lambda: {"ScaupDeadLetters", "ScaupBreakerOpen"} <= eyes.firing(), "the alerts fire", within_s=40
+            lambda: {"ScaupDeadLetters", "ScaupBreakerOpen"} <= eyes.firing(), "the alerts fire", within_s=60
         )
         assert eyes.firing() == {"ScaupDeadLetters", "ScaupBreakerOpen"}
         ((_, waiting),) = eyes.query('scaup_trigger_queue_events{trigger="away"}')
