@@ -43,6 +43,12 @@ def grown(metric: str, by: str, *conditions: str) -> str:
     return f"sum by ({by}) (increase({metric}{{{', '.join((OF, *conditions))}}}[5m]))"
 
 
+def new(metric: str, by: str) -> str:
+    """The same for a counter that begins with what it counts: when it is first seen, all of it is new."""
+    series = f"{metric}{{{OF}}}"
+    return f"{grown(metric, by)} > 0 or sum by ({by}) ({series} unless {series} offset 5m) > 0"
+
+
 def most(metric: str, by: str, of: str = OF) -> str:
     """The largest, for a gauge that several processes may show."""
     return f"max by ({by}) ({metric}{{{of}}})"
@@ -181,10 +187,7 @@ ROWS: dict[str, list[Panel]] = {
         ),
         Panel(
             "Filters that could not be evaluated, in 5 minutes",
-            {
-                f"{TRIGGER} {{{{kind}}}}": grown("scaup_filter_errors_total", "namespace, broker, trigger, kind")
-                + " > 0"
-            },
+            {f"{TRIGGER} {{{{kind}}}}": new("scaup_filter_errors_total", "namespace, broker, trigger, kind")},
             "Such an event does not match. missingAttribute is what filters are for; anything else is a mistake.",
         ),
     ],
@@ -264,10 +267,7 @@ ROWS: dict[str, list[Panel]] = {
         Panel("Dead letters kept", {BROKER: most("scaup_dead_letters", "namespace, broker")}, "By Broker.", width=6),
         Panel(
             "New dead letters in 5 minutes",
-            {
-                f"{TRIGGER} {{{{to}}}}": grown("scaup_dead_lettered_events_total", "namespace, broker, trigger, to")
-                + " > 0"
-            },
+            {f"{TRIGGER} {{{{to}}}}": new("scaup_dead_lettered_events_total", "namespace, broker, trigger, to")},
             "Sent to the dead letter sink, or kept.",
             width=6,
         ),
