@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from typer.core import TyperGroup
 
 from scaup.core.model.annotations import KNOWN, PREFIX
+from scaup.core.runtime.metrics import WHEN_BAD
 from scaup.core.runtime.settings import describe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,8 +29,9 @@ SERVICES = {
 MODULES_WITH_METRICS = (
     "scaup.core.runtime.observe",
     "scaup.ingress.metrics",
-    "scaup.filter.worker",
-    "scaup.filter.failures",
+    "scaup.core.runtime.series",
+    "scaup.core.runtime.traces",
+    "scaup.filter.metrics",
     "scaup.dispatcher.metrics",
     "scaup.controller.metrics",
     "scaup.apiserver.metrics",
@@ -50,22 +52,32 @@ def settings_page() -> str:
 
 
 def metrics_page() -> str:
-    """Every metric: name, type, labels, meaning."""
+    """Every metric: name, type, labels, meaning, what to do when it is bad."""
+    lines = [MADE, "# Metrics", "", "In Prometheus text on each service's metrics port. Names are public API."]
+    lines.append("A dashboard and alerts that use them: [watch Scaup with Prometheus](../how-to/monitoring.md).")
+    lines.append("Series of Brokers and Triggers go two minutes after these were deleted.")
+    lines += ["", "| name | type | labels | meaning | when it is bad |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {meaning} | {WHEN_BAD[name]} |"
+        for name, (kind, labels, meaning) in sorted(metrics().items())
+    ]
+    return "\n".join([*lines, ""])
+
+
+def metrics() -> dict[str, tuple[str, tuple[str, ...], str]]:
+    """Of every metric: its type, labels, and meaning."""
     for module in MODULES_WITH_METRICS:
         importlib.import_module(module)
-    lines = [MADE, "# Metrics", "", "In Prometheus text on each service's metrics port. Names are public API.", ""]
-    lines += ["| name | type | labels | meaning |", "|---|---|---|---|"]
     collectors = {id(c): c for c in REGISTRY._names_to_collectors.values()}  # noqa: SLF001 - no public listing exists
-    rows = []
+    found = {}
     for collector in collectors.values():
         name = getattr(collector, "_name", "")
         if not name.startswith("scaup_"):
             continue
         kind = type(collector).__name__.lower()
-        labels = ", ".join(f"`{label}`" for label in getattr(collector, "_labelnames", ()))
         full = f"{name}_total" if kind == "counter" else name
-        rows.append(f"| `{full}` | {kind} | {labels} | {getattr(collector, '_documentation', '')} |")
-    return "\n".join([*lines, *sorted(rows), ""])
+        found[full] = kind, tuple(getattr(collector, "_labelnames", ())), getattr(collector, "_documentation", "")
+    return found
 
 
 def cli_page() -> str:

@@ -97,6 +97,7 @@ async def test_what_happens_between_two_looks_is_shown_as_rates_and_latency(nats
         for one in (found.accepting, found.delivering):
             assert one is not None
             assert 0 < one.p50 <= one.p99 < 10
+        assert (broker.accepting, broker.delivering) == (found.accepting, found.delivering)
         assert found.not_known == ["conditions: no API is named"]
         text = telling.description(found)
         assert "BROKER   STATE   ACCEPTED/S   DELIVERED/S   LAG   QUEUE   RETRIES   DEAD LETTERS" in text
@@ -237,6 +238,21 @@ def on_terminal(terminal: int, *arguments: str) -> subprocess.Popen[bytes]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("SCAUP_")}
     command = [sys.executable, "-m", "scaup.cli", *arguments]
     return subprocess.Popen(command, stdout=terminal, stderr=terminal, env=environ)
+
+
+def test_the_latency_of_a_broker_is_its_own() -> None:
+    def bucket(broker: str, bound: str) -> Any:
+        return "s_bucket", (("broker", broker), ("le", bound), ("namespace", "default"))
+
+    quick = {bucket("quick", "0.1"): 8.0, bucket("quick", "0.2"): 8.0, bucket("quick", "+Inf"): 8.0}
+    slow = {bucket("slow", "0.1"): 0.0, bucket("slow", "0.2"): 8.0, bucket("slow", "+Inf"): 8.0}
+    grown = quick | slow
+    found = [latency(grown, "s_bucket", namespace="default", broker=name) for name in ("quick", "slow", "none")]
+    assert [one and round(one.p50, 6) for one in found] == [0.05, 0.15, None]
+    both = latency(grown, "s_bucket", namespace="default")
+    assert both is not None
+    assert round(both.p50, 6) == 0.1
+    assert latency(grown, "s_bucket", namespace="other") is None
 
 
 def test_percentiles_are_those_that_prometheus_would_give() -> None:

@@ -34,7 +34,7 @@ async def test_the_ingress_accepts_shows_its_metrics_and_leaves_when_asked(nats:
             for line in (
                 'scaup_ingress_events_total{broker="one",namespace="default",result="accepted"} 2.0',
                 'scaup_ingress_events_total{broker="",namespace="",result="unknown_broker"} 1.0',
-                "scaup_ingress_accept_seconds_count 2.0",
+                'scaup_ingress_accept_seconds_count{broker="one",namespace="default"} 2.0',
                 "scaup_bus_connected 1.0",
             ):
                 assert line in metrics

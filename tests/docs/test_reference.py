@@ -25,6 +25,16 @@ def test_the_reference_pages_are_those_of_the_code() -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+def test_every_metric_says_what_to_do_when_it_is_bad() -> None:
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+
+    assert len(rows) > 30
+    for name, kind, _labels, meaning, advice in rows:
+        assert kind in {"counter", "gauge", "histogram"}, name
+        assert min(len(meaning), len(advice)) > 10, name
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):

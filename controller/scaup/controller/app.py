@@ -19,7 +19,7 @@ from scaup.controller.histories import Histories
 from scaup.controller.kube import Api
 from scaup.controller.leading import LeadersApi, LeadersBus, of_another_cluster, usurped
 from scaup.controller.lease import Terms
-from scaup.controller.metrics import DEFINITIONS, RECONCILE
+from scaup.controller.metrics import DEFINITIONS, NOT_READY, RECONCILE, show_fleet
 from scaup.controller.observe import Observed
 from scaup.controller.plan import BrokerPlan, Plan, Planner, TriggerPlan
 from scaup.controller.provision import RETRY_S, Provisioner
@@ -32,6 +32,7 @@ from scaup.controller.wanted import Wanted
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.topology import now_text
 from scaup.core.model.errors import BusError
+from scaup.core.model.names import COMPLETE_KEY
 from scaup.core.runtime.replicas import LIVE_S, Roster
 from scaup.core.runtime.settings import ServiceSettings
 from scaup.core.runtime.standstill import Standstill
@@ -244,6 +245,8 @@ class Controller:
                     objects[one.identity.uid] = (plural, one, value.get("status"))
         self._fleet = self._measure()
         reports = self._truth.reports(plan, self._stored(), self._fleet, lambda uid: objects.get(uid, _NOTHING)[2])
+        for kind, plans in (("broker", plan.brokers.values()), ("trigger", plan.triggers.values())):
+            NOT_READY.labels(kind).set(sum(not reports[one.identity.uid].is_ready for one in plans))
         waiting: dict[str, float] = {}
         for uid, (plural, one, status) in objects.items():
             report = reports[uid]
@@ -293,6 +296,7 @@ class Controller:
     def _look_at_fleet(self) -> None:
         """Wake up if the replicas say anything new; that they are still alive is nothing new."""
         fleet = self._measure()
+        show_fleet(fleet, self._snapshot.revision(COMPLETE_KEY) or 0)
         if fleet != self._fleet:
             self._fleet = fleet
             self._wake.set()

@@ -24,6 +24,7 @@ from scaup.dispatcher.background import Background
 from scaup.dispatcher.capacity import Capacity
 from scaup.dispatcher.child import environ_of
 from scaup.dispatcher.counts import Counts
+from scaup.dispatcher.gauges import TargetGauges
 from scaup.dispatcher.keeper import Keeper, every
 from scaup.dispatcher.lanework import LaneWork
 from scaup.dispatcher.marks import Marks
@@ -82,6 +83,7 @@ class Dispatcher:
         self._overdue = Overdue(plane.bus)
         self._keeper = Keeper(plane.bus, plane.definitions, self._counts)
         self._targets: dict[Lane, Target] = {}
+        self._gauges = TargetGauges(plane.definitions, self._owns)
         self._workers: dict[BrokerUid, tuple[BrokerWorker, asyncio.Task[None]]] = {}
         self._queues: dict[Lane, tuple[LaneWork, asyncio.Task[None]]] = {}
         self._telling = Telling(plane, trail, self._targets, self._holds, settings)
@@ -219,6 +221,7 @@ class Dispatcher:
                 except BusError as error:
                     log.debug("dispatcher.round_failed", broker=broker.name, error=str(error))
             await self._release_lanes()
+            self._gauges.show(self._targets)
             self._starts.look(self.start)
             await every(_ROUND_S, self._round)
 
@@ -239,6 +242,8 @@ class Dispatcher:
             await self._keeper.look_after_log(broker)
             await self._keeper.show_dead_letters(broker)
             await self._overdue.look_after(broker.uid, queues)
+        else:
+            self._keeper.leave(broker)
         await self._keeper.show_queues(broker)
 
     def _is_deleted(self, uid: TriggerUid) -> bool:

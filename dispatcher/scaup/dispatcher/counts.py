@@ -16,6 +16,7 @@ from scaup.core.bus.connection import Bus
 from scaup.core.bus.waiting import waiting
 from scaup.core.model import names
 from scaup.core.model.names import BrokerUid, Lane
+from scaup.dispatcher import metrics
 
 _DETAIL_UP_TO: Final = 20_000
 _DETAIL_EVERY: Final = 5
@@ -27,6 +28,7 @@ class Counts:
     def __init__(self, bus: Bus, quota: int) -> None:
         self._bus = bus
         self._quota = quota
+        metrics.QUEUE_QUOTA.set(quota)
         self._lanes: Counter[Lane] = Counter()
         self._rounds: Counter[BrokerUid] = Counter()
         self._ahead_s: dict[BrokerUid, float] = {}

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 from scaup.core.bus.connection import Bus
 from scaup.core.codec.kept import Facts
@@ -119,6 +119,7 @@ class Target:
         self._progress_at = self._loop.time()
         self._attempt_s = 0.0
         self._counters: dict[str, Counter] = {}
+        self._seconds: Histogram | None = None
         self._extra = b""
         self._labels: tuple[str, str, str] = ("", "", "")
         self.is_paused = False
@@ -362,7 +363,7 @@ class Target:
                 await insist(self._tools.settler, delivery, lambda: settler.delivered(delivery))
             delivery.done()
             settler.trail.delivered(self.lane, facts, outcome, took_s)
-            metrics.SECONDS.observe(_since(facts.accepted))
+            self._observe(facts)
             return
         reason, status, body = describe(outcome)
         failed = facts.failed(now_text(), reason, status=status, destination=url, error_data=body)
@@ -379,7 +380,7 @@ class Target:
                     await settler.unpark(delivery)
 
                 await insist(self._tools.settler, delivery, give_up)
-                metrics.SECONDS.observe(_since(facts.accepted))
+                self._observe(facts)
 
     def _expired(self, delivery: Delivery) -> Callable[[], Awaitable[None]]:
         reason = f"waited too long; {delivery.facts.reason}".strip("; ")
@@ -426,10 +427,17 @@ class Target:
             broker = self._tools.definitions.brokers.get(trigger.broker)
             self._labels = labels = (trigger.namespace, broker.name if broker else "", trigger.name)
             self._counters.clear()
+            metrics.begin_trigger(labels)
+            self._seconds = metrics.SECONDS.labels(*labels[:2])
         counter = self._counters.get(word)
         if counter is None:
             counter = self._counters[word] = metrics.ATTEMPTS.labels(*labels, word)
         counter.inc()
+
+    def _observe(self, facts: Facts) -> None:
+        """An event has its first end; what comes of a dead letter on its way to its sink is not counted again."""
+        if self._seconds is not None and self.lane.kind != DEAD_LETTER:
+            self._seconds.observe(_since(facts.replay.at if facts.replay else facts.accepted))
 
     def _headers(self, trigger: TriggerDefinition, is_dead_letter: bool) -> bytes:
         if not self._extra:

@@ -13,12 +13,8 @@ from prometheus_client import Counter
 from scaup.core.filters.subject import EvaluationError
 from scaup.core.model.names import TriggerUid
 from scaup.core.runtime.definitions import Definitions
+from scaup.filter import metrics
 
-_ERRORS: Final = Counter(
-    "scaup_filter_errors_total",
-    "Events whose filter could not be evaluated, so that they did not match; by kind of error.",
-    ["namespace", "broker", "trigger", "kind"],
-)
 _KINDS: Final = frozenset(
     {"cast", "math", "missingAttribute", "missingFunction", "functionEvaluation", "generic", "parse"}
 )
@@ -43,7 +39,7 @@ class Failures:
                 return
             broker = self._definitions.brokers.get(trigger.broker)
             labels = (trigger.namespace, broker.name if broker else "", trigger.name, kind)
-            counter = self._counters[uid, kind] = _ERRORS.labels(*labels)
+            counter = self._counters[uid, kind] = metrics.ERRORS.labels(*labels)
         counter.inc()
         if kind != "missingAttribute" and (uid in self._recent or len(self._recent) < _MOST):
             self._recent[uid] = (time.monotonic(), f"{kind}: {error}"[:256])

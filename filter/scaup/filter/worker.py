@@ -10,25 +10,18 @@ import time
 from typing import Final
 
 import structlog
-from prometheus_client import Counter, Histogram
 
 from scaup.core.bus.connection import Bus, Msg
 from scaup.core.filters.subject import Subject
 from scaup.core.model.matching import MatchAnswer, Question
 from scaup.core.model.names import BrokerUid, TriggerUid
 from scaup.core.runtime.definitions import Definitions
+from scaup.filter import metrics
 from scaup.filter.failures import Failures
 from scaup.filter.index import BrokerIndex
 
 log = structlog.get_logger()
 
-_SECONDS = Histogram(
-    "scaup_filter_match_seconds",
-    "Matching one batch of events, without the way to and fro.",
-    buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1),
-)
-_MATCHES = Counter("scaup_filter_matches_total", "Pairs of an event and a Trigger that wants it.")
-_EVENTS = Counter("scaup_filter_events_total", "Events matched against the Triggers of their Broker.")
 _CATCH_UP_S: Final = 0.5
 
 
@@ -51,7 +44,7 @@ class Matcher:
             await self._catch_up(question)
         start = time.perf_counter()
         answer = self.match(BrokerUid(msg.subject.rpartition(".")[2]), question)
-        _SECONDS.observe(time.perf_counter() - start)
+        metrics.SECONDS.observe(time.perf_counter() - start)
         await self._bus.publish(msg.reply, answer.to_bytes())
 
     def match(self, broker: BrokerUid, question: Question) -> MatchAnswer:
@@ -80,8 +73,7 @@ class Matcher:
                 found.append(position)
             matches += len(found)
             answer.events.append(found)
-        _EVENTS.inc(len(question.events))
-        _MATCHES.inc(matches)
+        metrics.matched(self._definitions.brokers[broker], len(question.events), matches)
         return answer
 
     def _is_behind(self, question: Question) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from scaup.cli.plane import Snapshot
@@ -18,12 +18,14 @@ from scaup.core.model.definitions import TriggerDefinition
 from scaup.core.model.names import BrokerUid
 
 Grown = defaultdict[Key, float]
+_ACCEPTING: Final = "scaup_ingress_accept_seconds_bucket"
+_DELIVERING: Final = "scaup_delivery_seconds_bucket"
 _DELIVERED: Final = frozenset({"accepted", "replied"})
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """In seconds; of the events of all Brokers."""
+    """In seconds."""
 
     p50: float
     p99: float
@@ -41,6 +43,8 @@ class BrokerRow:
     queue: int
     retries: int | None
     dead: int
+    accepting: Latency | None = None
+    delivering: Latency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,8 @@ def figures(before: Sample, after: Sample, namespace: str) -> Figures:
     seconds = max(after.at - before.at, 1e-6)
     grown = _grown(before, after)
     found = Figures(namespace, seconds, not_known=[*after.not_known, *_unread(after)])
-    found.accepting = latency(grown, "scaup_ingress_accept_seconds_bucket")
-    found.delivering = latency(grown, "scaup_delivery_seconds_bucket")
+    found.accepting = latency(grown, _ACCEPTING, namespace=namespace)
+    found.delivering = latency(grown, _DELIVERING, namespace=namespace)
     attempts = _attempts(grown) if any("dispatcher" in one.roles for one in after.scrapes) else None
     for uid, streams in after.streams.items():
         mine = sorted(
@@ -84,7 +88,10 @@ def figures(before: Sample, after: Sample, namespace: str) -> Figures:
             key=lambda one: (one.namespace, one.name),
         )
         rows = [_trigger(one, after, streams, attempts, seconds) for one in mine]
-        found.brokers.append(_broker(uid, before, after, attempts, seconds))
+        row = _broker(uid, before, after, attempts, seconds)
+        of = {"namespace": after.snapshot.brokers[uid].namespace, "broker": row.name}
+        accepting, delivering = latency(grown, _ACCEPTING, **of), latency(grown, _DELIVERING, **of)
+        found.brokers.append(replace(row, accepting=accepting, delivering=delivering))
         found.triggers += rows
         if streams.queued is None:
             name = after.snapshot.brokers[uid].name
@@ -142,12 +149,12 @@ def _attempts(grown: Grown) -> dict[tuple[str, str, str, bool], float]:
     return found
 
 
-def latency(grown: Mapping[Key, float], name: str) -> Latency | None:
-    """The median and the 99th percentile of a histogram; None where nothing was counted."""
+def latency(grown: Mapping[Key, float], name: str, **of: str) -> Latency | None:
+    """The median and the 99th percentile of a histogram, of its series with these labels; None where none counted."""
     buckets: defaultdict[float, float] = defaultdict(float)
     for (series, labels), value in grown.items():
-        if series == name:
-            buckets[float(dict(labels)["le"])] += value
+        if series == name and of.items() <= (found_of := dict(labels)).items():
+            buckets[float(found_of["le"])] += value
     found = sorted(buckets.items())
     if not found or found[-1][1] <= 0:
         return None

@@ -15,7 +15,18 @@ from scaup.cli.trace.words import spoken_s
 
 _WIDTH: Final = 60
 _WHY: Final = 300
-_BROKER: Final = ("BROKER", "STATE", "ACCEPTED/S", "DELIVERED/S", "LAG", "QUEUE", "RETRIES", "DEAD LETTERS")
+_BROKER: Final = (
+    "BROKER",
+    "STATE",
+    "ACCEPTED/S",
+    "DELIVERED/S",
+    "LAG",
+    "QUEUE",
+    "RETRIES",
+    "DEAD LETTERS",
+    "ACCEPTING",
+    "DELIVERING",
+)
 _TRIGGER: Final = ("TRIGGER", "BROKER", "STATE", "DELIVERED/S", "FAILED/S", "QUEUE", "RETRIES", "DEAD LETTERS")
 
 
@@ -48,6 +59,8 @@ def _broker(row: BrokerRow) -> Sequence[str]:
         clean(row.state, _WIDTH),
         *rates,
         *_counts(row.lag, row.queue, row.retries, row.dead),
+        _latency(row.accepting),
+        _latency(row.delivering),
     ]
 
 
@@ -89,6 +102,8 @@ def as_object(found: Figures) -> dict[str, Any]:
                 "queue": row.queue,
                 "retries": row.retries,
                 "deadLetters": row.dead,
+                "acceptSeconds": _seconds(row.accepting),
+                "deliverySeconds": _seconds(row.delivering),
             }
             for row in found.brokers
         ],

@@ -19,6 +19,11 @@ class Health:
         """The process is ready only while ``check`` has nothing to say."""
         self._checks[name] = check
 
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """The names of all checks."""
+        return tuple(self._checks)
+
     def problems(self) -> dict[str, str]:
         """What keeps the process from being ready; empty when nothing does."""
         found = {name: reason for name, check in self._checks.items() if (reason := check())}

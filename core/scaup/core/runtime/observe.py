@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, disable_created_metrics, generate_latest
+import asyncio
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -10,10 +12,19 @@ from starlette.routing import Route
 
 from scaup.core.bus.connection import Bus
 from scaup.core.runtime.health import Health
+from scaup.core.runtime.metrics import gauge
 
-# A second series for every counter, which nobody asked for.
-disable_created_metrics()  # type: ignore[no-untyped-call]
-_BUS_CONNECTED = Gauge("scaup_bus_connected", "1 while the process has a connection to NATS, else 0.")
+_BUS_CONNECTED = gauge(
+    "scaup_bus_connected",
+    "1 while the process has a connection to NATS, else 0.",
+    when_bad="0: the NATS server or the way to it is down. Producers get 503 and try again; what was accepted waits.",
+)
+_READY = gauge(
+    "scaup_ready",
+    "1 while this check of the process's readiness passes, else 0, by check: bus, definitions, storage and others.",
+    ["check"],
+    when_bad="0 for minutes: `/readyz` on the same port says why in a sentence.",
+)
 
 
 def watch_bus(bus: Bus, health: Health) -> None:
@@ -42,8 +53,14 @@ def metrics_app(health: Health) -> Starlette:
     async def ready(_request: Request) -> Response:
         return readyz(health)
 
+    one_at_a_time = asyncio.Lock()
+
     async def metrics(_request: Request) -> Response:
-        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+        problems = health.problems()
+        for check in health.checks:
+            _READY.labels(check).set(check not in problems)
+        async with one_at_a_time:  # ten thousand Triggers have so many series that events would wait for them
+            return Response(await asyncio.to_thread(generate_latest, REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
     async def live(request: Request) -> Response:
         return healthz(request)

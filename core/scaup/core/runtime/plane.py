@@ -16,6 +16,7 @@ from scaup.core.runtime.definitions import Definitions
 from scaup.core.runtime.lifecycle import Life
 from scaup.core.runtime.observe import metrics_app, watch_bus
 from scaup.core.runtime.replicas import REPORT_PATIENCE_S, leave, report
+from scaup.core.runtime.series import watch_definitions
 from scaup.core.runtime.settings import BusSettings, Listen, ServiceSettings
 from scaup.core.runtime.standstill import Standstill
 
@@ -80,7 +81,7 @@ async def _on_ground(
             life.has_nothing_to_drain = False
             watch_bus(bus, life.health)
             plane = Plane(bus, service.replica_name, life, tasks)
-            life.health.add("definitions", plane.definitions.why_not_ready)
+            watch_definitions(plane.definitions, life.health)
             plane.watch(plane.definitions.follow(bus), "definitions")
             plane.watch(bus.until_closed(), "bus")
             storing = Standstill(REPORT_PATIENCE_S)

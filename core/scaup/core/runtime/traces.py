@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from prometheus_client import Counter
-
+from scaup.core.runtime.metrics import counter
 from scaup.core.runtime.settings import setting
 
 if TYPE_CHECKING:
     from scaup.core.runtime.spans import Traces
 
-SPANS = Counter(
+SPANS = counter(
     "scaup_trace_spans_total",
     "Spans by what became of them: exported, dropped (more than the queue holds), failed (the receiver took them not).",
     ["result"],
+    when_bad="`dropped`: too many, lower `SCAUP_TRACE_SAMPLE`. `failed`: look at the receiver. No event suffers.",
 )
 _PATH = "/v1/traces"
 
