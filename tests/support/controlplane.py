@@ -74,8 +74,8 @@ class ApiServer:
 def api_server(directory: Path, nats_url: str) -> Iterator[ApiServer]:
     """A local API for the length of a test."""
     server = ApiServer(directory, nats_url)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()

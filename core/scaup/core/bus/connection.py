@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import nats.errors
 import orjson
 import structlog
+from nats.aio import transport
 from nats.aio.msg import Msg
 
 from scaup.core.bus.acked import AckedPublisher
@@ -23,7 +25,7 @@ from scaup.core.model.errors import BusRequestError, BusUnavailableError
 
 log = structlog.get_logger()
 
-__all__ = ["Bus", "BusAccess", "Msg", "connect"]
+__all__ = ["Bus", "BusAccess", "Msg", "allow_websockets", "connect"]
 
 API_TIMEOUT_S = 5.0
 _POSTS_S = 0.005
@@ -180,6 +182,7 @@ async def connect(access: BusAccess, name: str) -> AsyncIterator[Bus]:
     A client that closes for good (which only happens when the server throws it out) sets ``bus.closed``; the
     process has to end then, for nothing can bring it back.
     """
+    allow_websockets(access.servers)
     client = QuickClient()
     acked = AckedPublisher(client)
     bus = Bus(client, acked)
@@ -228,6 +231,12 @@ async def connect(access: BusAccess, name: str) -> AsyncIterator[Bus]:
         acked.connection_lost()
         with suppress(Exception):
             await asyncio.wait_for(client.close(), 2)
+
+
+def allow_websockets(servers: Sequence[str]) -> None:
+    """Give the client what it was loaded without (``core.lean``), where an address asks for it."""
+    if any(server.startswith(("ws:", "wss:")) for server in servers):
+        transport.aiohttp, transport.multidict = import_module("aiohttp"), import_module("multidict")
 
 
 def _heed_cancelling(task: asyncio.Task[Any] | None, before: int) -> None:
