@@ -236,7 +236,7 @@ async def connect(access: BusAccess, name: str) -> AsyncIterator[Bus]:
 def allow_websockets(servers: Sequence[str]) -> None:
     """Give the client what it was loaded without (``core.lean``), where an address asks for it."""
     if any(server.startswith(("ws:", "wss:")) for server in servers):
-        transport.aiohttp, transport.multidict = import_module("aiohttp"), import_module("multidict")
+        vars(transport).update({name: import_module(name) for name in ("aiohttp", "multidict")})
 
 
 def _heed_cancelling(task: asyncio.Task[Any] | None, before: int) -> None:
