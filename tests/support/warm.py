@@ -23,7 +23,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -71,7 +71,7 @@ class Process:
 
 
 def start(home: str, *arguments: str, out: Any, error: Any, env: Mapping[str, str], cwd: Path | None = None) -> Process:
-    """``python -m scaup.HOME`` without the loading. ``out`` and ``error`` are open files."""
+    """``python -m scaup.HOME`` without the loading. ``out`` and ``error`` are files, or their numbers."""
     with _lock:
         address = _starter(home)
     asked = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -79,7 +79,8 @@ def start(home: str, *arguments: str, out: Any, error: Any, env: Mapping[str, st
         asked.connect(address)
         wanted = {"arguments": arguments, "env": dict(env), "cwd": str(cwd or Path.cwd())}
         with Path(os.devnull).open("rb") as nothing:
-            socket.send_fds(asked, [b"."], [nothing.fileno(), out.fileno(), error.fileno()])
+            files = [file if isinstance(file, int) else file.fileno() for file in (nothing, out, error)]
+            socket.send_fds(asked, [b"."], files)
             asked.sendall(json.dumps(wanted).encode())
             asked.shutdown(socket.SHUT_WR)
             return Process(int(asked.recv(16)), None, asked)
@@ -88,22 +89,49 @@ def start(home: str, *arguments: str, out: Any, error: Any, env: Mapping[str, st
         raise
 
 
-def run(
-    home: str, arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, timeout: float = 60.0
-) -> subprocess.CompletedProcess[str]:
-    """Run it to its end, as ``subprocess.run`` does."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
-        process = start(home, *arguments, out=out, error=error, env=env, cwd=cwd)
+class Command:
+    """A command that runs; what it says goes to files. ``stderr`` is where its errors go instead."""
+
+    def __init__(
+        self, home: str, arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, stderr: int | None = None
+    ) -> None:
+        self._files = ExitStack()
+        self._said = [self._files.enter_context(tempfile.TemporaryFile()) for _ in range(2)]  # noqa: SIM115
+        error = self._said[1] if stderr is None else stderr
         try:
-            process.wait(timeout)
-        finally:
-            process.kill()
-            process.wait()
-        said = []
-        for file in (out, error):
-            file.seek(0)
-            said.append(file.read().decode())
-    return subprocess.CompletedProcess(list(arguments), process.returncode or 0, *said)
+            self.process = start(home, *arguments, out=self._said[0], error=error, env=env, cwd=cwd)
+        except BaseException:
+            self._files.close()
+            raise
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.returncode
+
+    def send_signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def communicate(self, timeout: float = 60.0) -> tuple[str, str]:
+        """What it said, when it has ended. One that has not by then is ended, and that is an error."""
+        with self._files:
+            try:
+                self.process.wait(timeout)
+            finally:
+                self.process.kill()
+                self.process.wait()
+            for file in self._said:
+                file.seek(0)
+            return self._said[0].read().decode(), self._said[1].read().decode()
+
+
+def run(home: str, arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run it to its end, as ``subprocess.run`` does."""
+    command = Command(home, arguments, env=env, cwd=cwd)
+    out, error = command.communicate()
+    return subprocess.CompletedProcess(list(arguments), command.returncode or 0, out, error)
 
 
 @cache

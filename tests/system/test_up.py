@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shlex
@@ -134,7 +135,7 @@ def try_signal(up: Up) -> bool:
     return False
 
 
-async def test_files_are_followed(tmp_path: Path) -> None:
+async def test_files_are_followed_and_a_second_one_on_the_same_data_is_refused(tmp_path: Path) -> None:
     files = tmp_path / "definitions"
     shutil.copytree(HELLO, files)
     with scaup_up(tmp_path / "data", free_offset(), "-f", str(files)) as up:
@@ -153,6 +154,11 @@ async def test_files_are_followed(tmp_path: Path) -> None:
         up.wait_for("Trigger default/by-type created")
         (files / "more.yaml").unlink()
         await eventually(lambda: up.text.count("Trigger default/by-type deleted") == 2, "a removed file's are deleted")
+        command = ("up", "--data", str(up.data), "--port-offset", str(free_offset()))
+        second = await asyncio.to_thread(partial(scaup, *command, cwd=tmp_path, anew=True))
+        assert second.returncode == 1
+        assert second.stderr.count("\n") == 1
+        assert f"is in use by another `scaup up` (process {up.process.pid})" in second.stderr
 
 
 @pytest.mark.long
@@ -192,16 +198,6 @@ async def test_an_existing_nats_is_used_and_nothing_else_is_started(tmp_path: Pa
         assert send_line(curl_line(up)) == 202
         await eventually(lambda: ids(up, 8088) == ["1"], "the event is there")
         assert up.stop() < 10
-
-
-def test_a_second_one_on_the_same_data_is_refused(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with scaup_up(data, free_offset()) as up:
-        up.wait_until_up()
-        second = scaup("up", "--data", str(data), "--port-offset", str(free_offset()), cwd=tmp_path, anew=True)
-        assert second.returncode == 1
-        assert second.stderr.count("\n") == 1
-        assert f"is in use by another `scaup up` (process {up.process.pid})" in second.stderr
 
 
 def test_taken_ports_are_all_named_with_the_line_that_helps(tmp_path: Path) -> None:
