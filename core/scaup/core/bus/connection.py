@@ -9,7 +9,6 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -19,6 +18,7 @@ import structlog
 from nats.aio import transport
 from nats.aio.msg import Msg
 
+from scaup.core.bus.access import BusAccess
 from scaup.core.bus.acked import AckedPublisher
 from scaup.core.bus.client import QuickClient
 from scaup.core.model.errors import BusRequestError, BusUnavailableError
@@ -32,21 +32,6 @@ _POSTS_S = 0.005
 _DRAIN_S = 1.0
 MIN_SERVER_VERSION = (2, 12, 0)
 """Scheduled messages, on which retries rest, came with this version."""
-
-
-@dataclass(frozen=True, slots=True)
-class BusAccess:
-    """Where the bus is and how to get in. ``token`` is the embedded server's secret."""
-
-    url: str
-    creds: str | None = None
-    ca: str | None = None
-    token: str | None = None
-
-    @property
-    def servers(self) -> list[str]:
-        """The servers that ``url`` names, one or several with commas between them."""
-        return [server.strip() for server in self.url.split(",") if server.strip()]
 
 
 class Bus:
