@@ -12,7 +12,7 @@ up: ## start everything with the example; options: make up ARGS='--port-offset 1
 	@$(SETUP) && exec $(BIN)/python -m scaup.cli up -f examples/hello $(ARGS)
 
 test: check ## check, then all tests that need nothing but Python
-	@$(BIN)/python -m pytest -m 'not real and not long' -n 3 --maxschedchunk 2 $(ARGS)  # they wait more than they work
+	@$(BIN)/python -m pytest -m 'not real and not long' -n 4 --maxschedchunk 2 $(ARGS)  # they wait more than they work
 
 test-long: ## the tests that take longest: run before an issue is resolved
 	@$(SETUP) && exec $(BIN)/python -m pytest -m long -n 3 --maxschedchunk 1 $(ARGS)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ import pytest
 import yaml
 
 from scaup.cli.up.datadir import DataDirectory
+from tests.support import warm
 from tests.support.natsserver import NatsServer
 from tests.support.scaupup import free_offset, scaup
 
@@ -32,7 +31,7 @@ def kubeconfig(nats: NatsServer, tmp_path: Path) -> Iterator[Path]:
     server = f"127.0.0.1:{8081 + free_offset()}"
     environ = {**os.environ, "SCAUP_NATS_URL": nats.url, "SCAUP_LISTEN": server}
     log = (tmp_path / "api.log").open("wb")
-    process = subprocess.Popen([sys.executable, "-m", "scaup.apiserver"], env=environ, stdout=log, stderr=log)
+    process = warm.start("apiserver", out=log, error=log, env=environ)
     try:
         end = time.monotonic() + 20
         while time.monotonic() < end:
@@ -117,7 +116,7 @@ def test_an_api_that_is_away_is_not_reachable(tmp_path: Path) -> None:
     data.note(api=f"http://127.0.0.1:{8081 + free_offset()}", nats="nats://127.0.0.1:1", embedded=False)
     data.close()
     for command in (["get", "brokers"], ["send", "default", "--type", "t"], ["deadletters", "list"]):
-        done = scaup(*command, cwd=tmp_path)
+        done = scaup(*command, cwd=tmp_path, anew=True)
         assert done.returncode == 3
         assert done.stderr.count("\n") == 1
         assert "connection refused; is `scaup up` running" in done.stderr
@@ -146,10 +145,10 @@ def test_wrong_usage_is_exit_2_and_one_line(tmp_path: Path, arguments: list[str]
 
 def test_the_version_is_printed_fast(tmp_path: Path) -> None:
     begun = time.monotonic()
-    done = scaup("version", cwd=tmp_path)
+    done = scaup("version", cwd=tmp_path, anew=True)
     assert done.stdout.startswith("scaup ")
     assert time.monotonic() - begun < 3  # 0.3 s alone on a machine
-    assert "Commands" in scaup(cwd=tmp_path).stdout
+    assert "Commands" in scaup(cwd=tmp_path, anew=True).stdout
 
 
 def test_a_cluster_with_credentials_is_reached_through_the_official_client(tmp_path: Path, kubeconfig: Path) -> None:
@@ -160,7 +159,7 @@ def test_a_cluster_with_credentials_is_reached_through_the_official_client(tmp_p
     (tmp_path / "a.yaml").write_text(BROKER)
     server = config["clusters"][0]["cluster"]["server"]
     for verb in ("created", "unchanged"):
-        done = scaup("apply", "-f", "a.yaml", cwd=tmp_path)
+        done = scaup("apply", "-f", "a.yaml", cwd=tmp_path, anew=True)
         assert (done.stdout, done.returncode) == (f"Broker default/default {verb}\n", 0)
         assert done.stderr == f"using the API at {server} ({tmp_path}/.kube/config)\n"
     (tmp_path / "a.yaml").write_text(BROKER + "spec: {delivery: {retry: 1}}\n")

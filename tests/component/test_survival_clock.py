@@ -48,7 +48,7 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
 
 
 @pytest.mark.parametrize("backoff_s", [0.8, 1.5])  # waited for here, and by the server
-@pytest.mark.parametrize("jump_s", [-HOUR, HOUR, 3 * DAY])
+@pytest.mark.parametrize("jump_s", [-HOUR, pytest.param(HOUR, marks=pytest.mark.long), 3 * DAY])
 async def test_retries_are_made_in_time_whatever_the_clock_of_the_dispatcher_does(
     nats: NatsServer, wall: Wall, jump_s: float, backoff_s: float
 ) -> None:

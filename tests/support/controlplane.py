@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -22,6 +20,7 @@ from scaup.controller.kube import Api, ApiRefusedError
 from scaup.core.bus.connection import Bus, BusAccess, connect
 from scaup.core.runtime.definitions import Definitions
 from scaup.core.runtime.replicas import leave, report
+from tests.support import warm
 from tests.support.waiting import eventually
 
 EVENTING = "/apis/eventing.knative.dev/v1"
@@ -30,19 +29,19 @@ PUBLIC_URL = "http://127.0.0.1:8080"
 
 @dataclass
 class ApiServer:
-    """``python -m scaup.apiserver``, which can be killed and started again on the same port."""
+    """The local API as a process, which can be killed and started again on the same port."""
 
     directory: Path
     nats_url: str
     port: int = 0
-    process: subprocess.Popen[bytes] | None = None
+    process: warm.Process | None = None
 
     def start(self, deadline_s: float = 15.0) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         log = self.directory / "apiserver.log"
         environ = os.environ | {"SCAUP_NATS_URL": self.nats_url, "SCAUP_LISTEN": f"127.0.0.1:{self.port}"}
         with log.open("wb") as file:
-            self.process = subprocess.Popen([sys.executable, "-m", "scaup.apiserver"], env=environ, stderr=file)
+            self.process = warm.start("apiserver", out=file, error=file, env=environ)
         end = time.monotonic() + deadline_s
         while b"apiserver.listening" not in (text := log.read_bytes()):
             if self.process.poll() is not None or time.monotonic() > end:
@@ -74,8 +73,8 @@ class ApiServer:
 def api_server(directory: Path, nats_url: str) -> Iterator[ApiServer]:
     """A local API for the length of a test."""
     server = ApiServer(directory, nats_url)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()

@@ -27,6 +27,8 @@ class NatsServer:
     process: subprocess.Popen[bytes] | None = None
     monitor: str = ""
     """Where its own figures are, for a server whose ``extra`` asks for them (``http``)."""
+    websocket: str = ""
+    """Its address for WebSockets, where ``extra`` asks for one."""
 
     @property
     def url(self) -> str:
@@ -54,6 +56,7 @@ class NatsServer:
         found = json.loads(ports.read_text())
         self.port = int(found["nats"][0].rsplit(":", 1)[1])
         self.monitor = found.get("monitoring", [""])[0]
+        self.websocket = found.get("websocket", [""])[0]
 
     def kill(self) -> None:
         """Kill -9, as a crash would."""
@@ -72,8 +75,8 @@ class NatsServer:
 def nats_server(directory: Path, extra: str = "", jetstream: str = "") -> Iterator[NatsServer]:
     """A server for the length of a test."""
     server = NatsServer(directory, extra=extra, jetstream=jetstream)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support import warm
+
 PORTS = (8080, 8081, 8088, 8089, 9091, 9092, 9093, 9094, 4222)
 HOMES = ("apiserver", "controller", "dispatcher", "filter", "ingress")
 
@@ -127,11 +129,15 @@ def scaup_up(data: Path, offset: int, *arguments: str, environ: dict[str, str] |
                     os.kill(pid, signal.SIGKILL)
 
 
-def scaup(*arguments: str, cwd: Path, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+def scaup(
+    *arguments: str, cwd: Path, kubeconfig: Path | None = None, anew: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; ``anew`` as a person starts it, else in a process that has loaded it already."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("SCAUP_", "KUBECONFIG"))} | {"HOME": str(cwd)}
     if kubeconfig is not None:
         environ["SCAUP_KUBECONFIG"] = str(kubeconfig)
+    if not anew:
+        return warm.run("cli", arguments, env=environ, cwd=cwd)
     command: Sequence[str] = [sys.executable, "-m", "scaup.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environ, timeout=60, check=False)
 

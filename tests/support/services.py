@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
@@ -34,7 +34,7 @@ from scaup.core.runtime.health import Health
 from scaup.core.runtime.observe import metrics_app
 from scaup.ingress.app import Ingress
 from scaup.ingress.settings import IngressSettings
-from tests.support import rawhttp
+from tests.support import rawhttp, warm
 from tests.support.waiting import eventually
 
 
@@ -119,7 +119,7 @@ class Service:
     """One ``python -m scaup.HOME``; its log is in ``log``."""
 
     home: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | warm.Process
     log: Path
     port: int
     metrics_port: int
@@ -155,6 +155,14 @@ def short_queue_waits(directory: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(directory)}
 
 
+def _started(home: str, out: BinaryIO, environ: dict[str, str]) -> subprocess.Popen[bytes] | warm.Process:
+    if "PYTHONPATH" not in environ:
+        return warm.start(home, out=out, error=out, env=environ)
+    # What is to be loaded beside it, only a new interpreter loads.
+    command = [sys.executable, "-m", f"scaup.{home}"]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environ)
+
+
 @contextmanager
 def service(home: str, directory: Path, nats_url: str, **environ: str) -> Iterator[Service]:
     """Start a service on free ports against a NATS; killed at the end if it still runs."""
@@ -169,13 +177,7 @@ def service(home: str, directory: Path, nats_url: str, **environ: str) -> Iterat
     }
     with ExitStack() as stack:
         out = stack.enter_context(log.open("wb"))
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"scaup.{home}"],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            env=kept | settings | environ,
-        )
+        process = _started(home, out, kept | settings | environ)
         try:
             yield Service(home, process, log, port, metrics_port)
         finally:

@@ -8,8 +8,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import warm
 from tests.support.scaupup import Up, free_offset, scaup, scaup_up
 from tests.support.sinks import OK, Sink, answer, sink
 from tests.support.waiting import eventually
@@ -47,10 +46,9 @@ class Person:
         assert done.returncode == status, (arguments, done.stdout, done.stderr)
         return done.stdout + done.stderr
 
-    def starts(self, *arguments: str) -> subprocess.Popen[str]:
+    def starts(self, *arguments: str) -> warm.Command:
         environ = os.environ | {"SCAUP_KUBECONFIG": str(self.up.data / "kubeconfig")}
-        command = [sys.executable, "-m", "scaup.cli", *arguments]
-        return subprocess.Popen(command, env=environ, cwd=self.up.data.parent, stdout=subprocess.PIPE, text=True)
+        return warm.Command("cli", arguments, env=environ, cwd=self.up.data.parent)
 
     async def letters(self) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = json.loads(await self.types("deadletters", "list", "-o", "json"))["items"]

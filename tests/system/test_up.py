@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shlex
@@ -51,7 +52,9 @@ async def test_the_first_minute(tmp_path: Path) -> None:
         await eventually(lambda: ids(up, 8088) == ["1"] and ids(up, 8089) == ["1"], "the event is at both sinks")
         assert up.get(8089, "/events")[0]["data"] == {"hello": "world"}
         up.wait_for('everything  com.example.hello  /me  #1  {"hello":"world"}')
-        sent = scaup("send", "default", "--type", "other", "--id", "2", cwd=tmp_path, kubeconfig=data / "kubeconfig")
+        sent = scaup(
+            "send", "default", "--type", "other", "--id", "2", cwd=tmp_path, kubeconfig=data / "kubeconfig", anew=True
+        )
         assert (sent.stdout, sent.returncode) == ("2 202\n", 0)
         await eventually(lambda: ids(up, 8088) == ["1", "2"], "the other event is at one sink")
         assert ids(up, 8089) == ["1"]
@@ -132,7 +135,7 @@ def try_signal(up: Up) -> bool:
     return False
 
 
-async def test_files_are_followed(tmp_path: Path) -> None:
+async def test_files_are_followed_and_a_second_one_on_the_same_data_is_refused(tmp_path: Path) -> None:
     files = tmp_path / "definitions"
     shutil.copytree(HELLO, files)
     with scaup_up(tmp_path / "data", free_offset(), "-f", str(files)) as up:
@@ -151,6 +154,11 @@ async def test_files_are_followed(tmp_path: Path) -> None:
         up.wait_for("Trigger default/by-type created")
         (files / "more.yaml").unlink()
         await eventually(lambda: up.text.count("Trigger default/by-type deleted") == 2, "a removed file's are deleted")
+        command = ("up", "--data", str(up.data), "--port-offset", str(free_offset()))
+        second = await asyncio.to_thread(partial(scaup, *command, cwd=tmp_path, anew=True))
+        assert second.returncode == 1
+        assert second.stderr.count("\n") == 1
+        assert f"is in use by another `scaup up` (process {up.process.pid})" in second.stderr
 
 
 @pytest.mark.long
@@ -192,20 +200,10 @@ async def test_an_existing_nats_is_used_and_nothing_else_is_started(tmp_path: Pa
         assert up.stop() < 10
 
 
-def test_a_second_one_on_the_same_data_is_refused(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with scaup_up(data, free_offset()) as up:
-        up.wait_until_up()
-        second = scaup("up", "--data", str(data), "--port-offset", str(free_offset()), cwd=tmp_path)
-        assert second.returncode == 1
-        assert second.stderr.count("\n") == 1
-        assert f"is in use by another `scaup up` (process {up.process.pid})" in second.stderr
-
-
 def test_taken_ports_are_all_named_with_the_line_that_helps(tmp_path: Path) -> None:
     offset = free_offset()
     with socket.create_server(("127.0.0.1", 8080 + offset)), socket.create_server(("127.0.0.1", 8088 + offset)):
-        refused = scaup("up", "-f", str(HELLO), "--port-offset", str(offset), cwd=tmp_path)
+        refused = scaup("up", "-f", str(HELLO), "--port-offset", str(offset), cwd=tmp_path, anew=True)
     assert refused.returncode == 1
     assert f"{8080 + offset} (ingress), {8088 + offset} (LocalSink everything)" in refused.stderr
     assert f"make up ARGS='--port-offset {offset + 10000}'" in refused.stderr
@@ -216,7 +214,7 @@ def test_a_newer_data_format_is_refused(tmp_path: Path) -> None:
     data = tmp_path / ".scaup"
     data.mkdir()
     (data / "format").write_text("2\n")
-    refused = scaup("up", "--port-offset", str(free_offset()), cwd=tmp_path)
+    refused = scaup("up", "--port-offset", str(free_offset()), cwd=tmp_path, anew=True)
     assert refused.returncode == 1
     assert "has format 2, written by a newer Scaup; this one knows 1; update Scaup" in refused.stderr
 

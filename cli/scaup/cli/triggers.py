@@ -9,11 +9,9 @@ from typing import Any
 
 from scaup.cli import showing
 from scaup.cli.access import ApiAccess, NatsAccess
-from scaup.cli.bus import open_bus
 from scaup.cli.kinds import BROKER, TRIGGER
 from scaup.cli.kube import MERGE_PATCH, Api, open_api
 from scaup.cli.problems import FailedError, NotReachableError
-from scaup.core.bus.waiting import waiting
 from scaup.core.model.annotations import PAUSED
 from scaup.core.model.errors import BusError
 from scaup.core.model.names import BrokerUid
@@ -53,6 +51,9 @@ def is_paused(trigger: dict[str, Any]) -> bool:
 
 async def events_waiting(api: Api, nats: NatsAccess, triggers: Sequence[dict[str, Any]]) -> dict[str, int]:
     """Events in the queues of Triggers of one namespace, by name; without those of which it cannot be known now."""
+    from scaup.cli.bus import open_bus
+    from scaup.core.bus.waiting import waiting
+
     by_broker: dict[str, list[dict[str, Any]]] = {}
     for trigger in triggers:
         path = BROKER.path(trigger["metadata"]["namespace"], showing.broker_of(trigger))

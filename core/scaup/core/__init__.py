@@ -2,3 +2,7 @@
 
 Layers, lower ones never import higher ones: ``model`` < ``codec``, ``filters`` < ``bus``, ``http`` < ``runtime``.
 """
+
+from scaup.core import lean
+
+lean.arrange()

@@ -7,8 +7,8 @@ import errno
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
+from urllib.parse import urlsplit
 
-import aiohttp
 import orjson
 
 from scaup.cli.problems import FailedError
@@ -20,18 +20,29 @@ Probe = Callable[[], Awaitable[str | None]]
 
 def http_probe(url: str) -> Probe:
     """Ready when ``url`` answers 200; else what its JSON names as problems."""
+    parts = urlsplit(url)
+    question = f"GET {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\nconnection: close\r\n\r\n".encode()
 
     async def ask() -> str | None:
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         try:
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as answer:
-                if answer.status == 200:
-                    return None
-                return _problems(await answer.read()) or f"{url} answers {answer.status}"
-        except (aiohttp.ClientError, TimeoutError, OSError):
+            async with asyncio.timeout(_TIMEOUT_S):
+                answer = await _answer(parts.hostname or "", parts.port or 80, question)
+            status = int(answer.split(None, 2)[1])
+        except (OSError, TimeoutError, ValueError, IndexError):
             return f"{url} does not answer"
+        return None if status == 200 else _problems(answer) or f"{url} answers {status}"
 
     return ask
+
+
+async def _answer(host: str, port: int, question: bytes) -> bytes:
+    """All that is answered. Without the HTTP client: it is asked many times a second while everything else starts."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(question)
+        return await reader.read()
+    finally:
+        writer.close()
 
 
 def nats_probe(host: str, port: int) -> Probe:
@@ -52,9 +63,9 @@ def nats_probe(host: str, port: int) -> Probe:
     return ask
 
 
-def _problems(body: bytes) -> str:
+def _problems(answer: bytes) -> str:
     try:
-        problems = orjson.loads(body)["problems"]
+        problems = orjson.loads(answer.partition(b"\r\n\r\n")[2])["problems"]
         return "; ".join(f"{name}: {why}" for name, why in problems.items())
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return ""

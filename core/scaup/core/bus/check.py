@@ -15,7 +15,7 @@ import nats.errors
 import orjson
 from nats.aio.client import Client
 
-from scaup.core.bus.connection import MIN_SERVER_VERSION, BusAccess
+from scaup.core.bus.connection import MIN_SERVER_VERSION, BusAccess, allow_websockets
 
 _WITHIN_S: Final = 3.0
 _UNREACHABLE: Final = " cannot be reached"
@@ -28,6 +28,7 @@ MIN_STREAMS: Final = 6
 
 async def problems(access: BusAccess, *, within_s: float = _WITHIN_S) -> list[str]:
     """What keeps this server from carrying Scaup, in plain sentences; empty when nothing does."""
+    allow_websockets(access.servers)
     client = Client()
     why = ""
 

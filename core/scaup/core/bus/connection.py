@@ -7,44 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import nats.errors
 import orjson
 import structlog
+from nats.aio import transport
 from nats.aio.msg import Msg
 
+from scaup.core.bus.access import BusAccess
 from scaup.core.bus.acked import AckedPublisher
 from scaup.core.bus.client import QuickClient
 from scaup.core.model.errors import BusRequestError, BusUnavailableError
 
 log = structlog.get_logger()
 
-__all__ = ["Bus", "BusAccess", "Msg", "connect"]
+__all__ = ["Bus", "BusAccess", "Msg", "allow_websockets", "connect"]
 
 API_TIMEOUT_S = 5.0
 _POSTS_S = 0.005
 _DRAIN_S = 1.0
 MIN_SERVER_VERSION = (2, 12, 0)
 """Scheduled messages, on which retries rest, came with this version."""
-
-
-@dataclass(frozen=True, slots=True)
-class BusAccess:
-    """Where the bus is and how to get in. ``token`` is the embedded server's secret."""
-
-    url: str
-    creds: str | None = None
-    ca: str | None = None
-    token: str | None = None
-
-    @property
-    def servers(self) -> list[str]:
-        """The servers that ``url`` names, one or several with commas between them."""
-        return [server.strip() for server in self.url.split(",") if server.strip()]
 
 
 class Bus:
@@ -180,6 +167,7 @@ async def connect(access: BusAccess, name: str) -> AsyncIterator[Bus]:
     A client that closes for good (which only happens when the server throws it out) sets ``bus.closed``; the
     process has to end then, for nothing can bring it back.
     """
+    allow_websockets(access.servers)
     client = QuickClient()
     acked = AckedPublisher(client)
     bus = Bus(client, acked)
@@ -228,6 +216,12 @@ async def connect(access: BusAccess, name: str) -> AsyncIterator[Bus]:
         acked.connection_lost()
         with suppress(Exception):
             await asyncio.wait_for(client.close(), 2)
+
+
+def allow_websockets(servers: Sequence[str]) -> None:
+    """Give the client what it was loaded without (``core.lean``), where an address asks for it."""
+    if any(server.startswith(("ws:", "wss:")) for server in servers):
+        vars(transport).update({name: import_module(name) for name in ("aiohttp", "multidict")})
 
 
 def _heed_cancelling(task: asyncio.Task[Any] | None, before: int) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from scaup.core.bus.connection import BusAccess
+from scaup.core.bus.access import BusAccess
 from scaup.core.model.errors import SettingsError
 
 T = TypeVar("T")

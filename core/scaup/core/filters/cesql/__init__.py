@@ -14,8 +14,7 @@ from scaup.core.filters.cesql import tree
 from scaup.core.filters.cesql.closures import compile_tree
 from scaup.core.filters.cesql.conditions import guard_of
 from scaup.core.filters.cesql.functions import FUNCTIONS, resolve, takes
-from scaup.core.filters.cesql.grammar import parse
-from scaup.core.filters.cesql.lexer import MAX_DEPTH, MAX_TEXT
+from scaup.core.filters.cesql.limits import MAX_DEPTH, MAX_TEXT
 from scaup.core.filters.cesql.values import UNSET, ZERO, FailFastError, ResultType, Value, shown
 from scaup.core.filters.guards import Guard
 from scaup.core.filters.subject import Subject
@@ -75,6 +74,8 @@ class Expression:
 
 def compile_cesql(text: str) -> Expression:
     """The expression that ``text`` is. Raises FilterSyntaxError where it does not parse or breaks a limit."""
+    from scaup.core.filters.cesql.grammar import parse
+
     return Expression(text, parse(text))
 
 

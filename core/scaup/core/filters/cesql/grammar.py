@@ -15,7 +15,8 @@ from lark.lexer import Token
 
 from scaup.core.filters.cesql import like, tree
 from scaup.core.filters.cesql.advice import explained
-from scaup.core.filters.cesql.lexer import MAX_DEPTH, CesqlLexer, check_size, too_deep
+from scaup.core.filters.cesql.lexer import CesqlLexer, check_size, too_deep
+from scaup.core.filters.cesql.limits import MAX_DEPTH
 from scaup.core.filters.cesql.values import integer_of, shown
 from scaup.core.filters.subject import FilterSyntaxError
 

@@ -12,12 +12,8 @@ from typing import Any, Final
 
 from lark.lexer import Lexer, Token
 
+from scaup.core.filters.cesql.limits import MAX_DEPTH, MAX_TEXT
 from scaup.core.filters.subject import FilterSyntaxError
-
-MAX_TEXT: Final = 16 << 10
-"""Bytes of an expression in UTF-8."""
-MAX_DEPTH: Final = 64
-"""Levels of parentheses and of operators within operators."""
 
 KEYWORDS: Final = frozenset(("AND", "OR", "XOR", "NOT", "LIKE", "IN", "EXISTS", "TRUE", "FALSE"))
 _OPERAND_ENDS: Final = frozenset(("NAME", "INT", "STRING", "TRUE", "FALSE", "CLOSE"))
