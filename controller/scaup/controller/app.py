@@ -48,11 +48,13 @@ _NOTHING: Final = ("", None, None)
 class Controller:
     """One controller. Only one at a time may run on a bus."""
 
-    def __init__(self, bus: Bus, api: Api, public_url: str, keep_dead_letters_s: float = 7 * 86_400.0) -> None:
+    def __init__(
+        self, bus: Bus, api: Api, public_url: str, keep_dead_letters_s: float = 7 * 86_400.0, replicas: int = 1
+    ) -> None:
         self._bus = bus
         self._api = api
         self._wake = asyncio.Event()
-        self._planner = Planner()
+        self._planner = Planner(replicas)
         self._truth = Truth(public_url)
         self._snapshot = Snapshot(bus, self._wake.set)
         self._provisioner = Provisioner(bus)
