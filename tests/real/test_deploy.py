@@ -50,15 +50,16 @@ def install(cluster: Kube, directory: Path) -> str:
 
 async def remove(cluster: Kube, directory: Path) -> None:
     """All of it, and wait until the namespace is gone: Kubernetes takes some seconds for that."""
-    cluster.kubectl("delete", "-k", str(directory), "--wait=false")
+    cluster.kubectl("delete", "-k", str(directory), "--ignore-not-found", "--wait=false")
     await until_nothing_is_left(cluster)
 
 
 async def until_nothing_is_left(cluster: Kube) -> None:
+    def is_gone() -> bool:
+        return "NotFound" in cluster.kubectl_run("get", "namespace", NAMESPACE).stderr
+
+    await eventually(is_gone, "the namespace is gone", within_s=60)
     await eventually(lambda: remaining(cluster) == [], "nothing is left", within_s=60)
-    await eventually(
-        lambda: "NotFound" in cluster.kubectl_run("get", "namespace", NAMESPACE).stderr, "the namespace is gone"
-    )
 
 
 def of_prometheus_operator() -> str:
@@ -192,6 +193,8 @@ async def test_the_software_is_removed_and_what_people_made_and_what_is_stored_s
     await eventually(lambda: set(remaining(own)) == left, "only what is kept is left")
     assert own.kubectl("get", "broker", "kept", "-o", "name").strip()
     assert own.kubectl("get", "persistentvolumeclaim", "-n", NAMESPACE, "data-scaup-nats-0", "-o", "name").strip()
+    # As Kubernetes does once no pod uses the volume.
+    own.kubectl("patch", "pvc", "-n", NAMESPACE, "data-scaup-nats-0", "-p", '{"metadata":{"finalizers":null}}')
     await remove(own, target)
     assert "doesn't have a resource type" in own.kubectl_run("get", "brokers").stderr
 

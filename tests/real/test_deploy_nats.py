@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from scaup.cli.up.natsserver import MAX_PAYLOAD
 from scaup.core.bus import topology
 from scaup.core.bus.check import problems
 from scaup.core.bus.connection import BusAccess, connect
@@ -126,7 +127,7 @@ async def test_the_laptops_server_carries_scaup_and_keeps_its_data_over_a_restar
         access = BusAccess(servers[0].url)
         await until_well(access, servers)
         async with connect(access, "test") as bus:
-            assert bus.max_payload == 2_000_000
+            assert bus.max_payload == MAX_PAYLOAD
             await topology.ensure_broker(bus, a_broker(BROKER))
     assert list((tmp_path / "scaup-nats-0" / "data").rglob("*.blk"))
 
