@@ -48,13 +48,11 @@ _NOTHING: Final = ("", None, None)
 class Controller:
     """One controller. Only one at a time may run on a bus."""
 
-    def __init__(
-        self, bus: Bus, api: Api, public_url: str, keep_dead_letters_s: float = 7 * 86_400.0, replicas: int = 1
-    ) -> None:
+    def __init__(self, bus: Bus, api: Api, public_url: str, keep_dead_letters_s: float = 7 * 86_400.0) -> None:
         self._bus = bus
         self._api = api
         self._wake = asyncio.Event()
-        self._planner = Planner(replicas)
+        self._planner = Planner()
         self._truth = Truth(public_url)
         self._snapshot = Snapshot(bus, self._wake.set)
         self._provisioner = Provisioner(bus)
@@ -82,6 +80,10 @@ class Controller:
             or (None if self.published else "no snapshot published yet")
             or self._passing.why_not(asyncio.get_running_loop().time())
         )
+
+    def keep_on(self, replicas: int) -> None:
+        """On so many servers is a Broker kept that does not say on how many. To be said before ``run``."""
+        self._planner = Planner(replicas)
 
     async def run(self) -> None:
         """Everything at once. Never ends; cancelled to stop."""

@@ -28,6 +28,11 @@ class ControllerSettings:
         None,
         "File that says where the Kubernetes API is. Where not set: the cluster this runs in, else ~/.kube/config.",
     )
+    default_replicas: Replicas = setting(
+        "SCAUP_CONTROLLER_DEFAULT_REPLICAS",
+        Replicas(1),
+        "On how many servers of NATS a Broker is kept that has no annotation scaup.dev/replicas: 1, 3 or 5.",
+    )
     public_url: str = setting(
         "SCAUP_PUBLIC_URL",
         "http://127.0.0.1:8080",
@@ -37,11 +42,6 @@ class ControllerSettings:
         "SCAUP_CONTROLLER_KEEP_DEAD_LETTERS_SECONDS",
         604_800.0,
         "How long dead letters are kept after their Trigger or Broker was deleted, in seconds.",
-    )
-    default_replicas: Replicas = setting(
-        "SCAUP_CONTROLLER_DEFAULT_REPLICAS",
-        Replicas(1),
-        "On how many servers of NATS a Broker is kept that has no annotation scaup.dev/replicas: 1, 3 or 5.",
     )
     metrics_listen: Listen = setting(
         "SCAUP_METRICS_LISTEN", Listen("127.0.0.1", 9094), "Address of /metrics, /healthz and /readyz."
