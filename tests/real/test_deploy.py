@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.support.deployed import NAMESPACE, OVERLAYS, kustomization, remaining, rendered, versions, workloads
+from tests.support.deployed import NAMESPACE, OVERLAYS, ROOT, kustomization, remaining, rendered, versions, workloads
 from tests.support.realkube import Kube, kube
 from tests.support.waiting import eventually
 
@@ -26,8 +27,7 @@ spec: {}
 """
 SENT_AGAIN = {"statefulset.apps", "poddisruptionbudget.policy"}
 """Kinds with fields that kubectl compares as a whole: it sends them each time, and nothing changes."""
-KEPT = "scaup.dev/keep!=true"
-"""What of an installation is removed where its data is kept."""
+README = (ROOT / "deploy" / "README.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +44,20 @@ def own(server: Kube) -> Iterator[Kube]:
     server.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
 
 
+def told(beginning: str, directory: Path) -> list[str]:
+    """What ``deploy/README.md`` says to do that begins so, with a kustomization instead of the overlay it names."""
+    (line,) = {line.strip() for line in README.splitlines() if line.strip().startswith(f"kubectl {beginning}")}
+    return [str(directory) if word.startswith("deploy/overlays/") else word for word in shlex.split(line)[1:]]
+
+
 def install(cluster: Kube, directory: Path) -> str:
     return cluster.kubectl("apply", "-k", str(directory))
 
 
 async def remove(cluster: Kube, directory: Path) -> None:
     """All of it, and wait until the namespace is gone: Kubernetes takes some seconds for that."""
-    cluster.kubectl("delete", "-k", str(directory), "--ignore-not-found", "--wait=false")
+    command = told("delete -k deploy/overlays/laptop --ignore", directory)
+    cluster.kubectl(*command, "--wait=false")
     await until_nothing_is_left(cluster)
 
 
@@ -145,17 +152,9 @@ async def test_an_upgrade_starts_the_services_anew_and_leaves_nats_and_the_defin
         ],
     }
     kustomization(target, "laptop", more=newer)
-    said = own.kubectl_run("diff", "-k", str(target)).stdout
+    said = own.kubectl_run(*told("diff", target)).stdout
     assert "+        image: registry.test/scaup:9.9.9" in said
-    pruned = own.kubectl(
-        "apply",
-        "-k",
-        str(target),
-        "--prune",
-        "-l",
-        "app.kubernetes.io/part-of=scaup",
-        "--prune-allowlist=core/v1/ConfigMap",
-    )
+    pruned = own.kubectl(*told("apply -k deploy/overlays/laptop --prune", target))
     assert "configmap/scaup-settings-" in "\n".join(line for line in pruned.splitlines() if line.endswith("pruned"))
     after = generations(own)
     changed = {name for name in after if after[name] != before[name]}
@@ -184,7 +183,7 @@ async def test_the_software_is_removed_and_what_people_made_and_what_is_stored_s
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
     }  # as a StatefulSet's controller makes it
     own.kubectl("apply", "-f", "-", stdin=json.dumps(volume))
-    own.kubectl("delete", "-k", str(target), "-l", KEPT)
+    own.kubectl(*told("delete -k deploy/overlays/laptop -l", target))
     left = {
         "namespace/scaup-system",
         "customresourcedefinition.apiextensions.k8s.io/brokers.eventing.knative.dev",

@@ -133,7 +133,8 @@ def test_the_last_stage_has_a_numeric_user_no_installation_and_what_the_first_on
 def run_in(image: Image, given: Path, *args: str, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
     """``python -m ARGS`` out of the image and nothing else, confined; it can read ``given``, its log is beside."""
     environ = {name: text.replace("/opt/scaup", "/mnt/image") for name, text in image.environ.items()}
-    environ |= {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent"} | settings
+    environ |= {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent"}
+    environ |= {"LD_LIBRARY_PATH": "/mnt/python/lib"} | settings  # of the Python, which is not where it was installed
     python = ["/mnt/python/bin/" + Path(os.path.realpath(sys.executable)).name, "-S", "-m", *args]
     confined = ["sh", "-c", CONFINED, "sh", str(image.python), str(image.root), str(given)]
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
@@ -255,7 +256,7 @@ def test_nothing_can_be_written(image: Image, tmp_path: Path) -> None:
     """Or the tests above would show less than they seem to."""
     given = tmp_path / "given"
     given.mkdir()
-    for place in ("/tmp/x", "/mnt/x", "/mnt/image/x", "/var/tmp/x"):
-        with run_in(image, given, "zipfile", "-c", place, "/mnt/given") as process:
+    for place in ("/tmp", "/mnt", "/mnt/image", "/var/tmp"):
+        with run_in(image, given, "zipfile", "-c", f"{place}/written-by-{os.getpid()}", "/mnt/given") as process:
             assert process.wait(60) != 0
         assert "Read-only file system" in (tmp_path / "zipfile.log").read_text()

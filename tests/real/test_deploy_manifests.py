@@ -105,6 +105,20 @@ def test_only_the_controller_has_a_token_for_kubernetes(objects: list[Object]) -
     assert bound == {"scaup-controller"}
 
 
+def test_what_has_to_be_made_or_waited_for_by_hand_is_told(objects: list[Object]) -> None:
+    readme = (ROOT / "deploy" / "README.md").read_text()
+    for one in workloads(objects):
+        assert f"rollout status {one['kind'].lower()}/{one['metadata']['name']}\n" in readme
+        for variable in container(one).get("env", []):
+            if secret := variable.get("valueFrom", {}).get("secretKeyRef"):
+                assert f"create secret generic {secret['name']} --from-literal={secret['key']}=" in readme
+        for volume in one["spec"]["template"]["spec"].get("volumes", []):
+            if "secret" in volume:
+                assert f"A Secret `{volume['secret']['secretName']}`" in readme
+    domain = load(ControllerSettings, environment(named(objects, "Deployment", "scaup-controller"), objects)).public_url
+    assert f"`{domain}/NAMESPACE/BROKER`" in readme
+
+
 def test_no_secret_is_among_the_manifests(objects: list[Object]) -> None:
     assert [one for one in objects if one["kind"] == "Secret"] == []
 
