@@ -32,7 +32,7 @@ A, B = "exact type: 'a' (the event has 'a')", "exact type: 'b' (the event has 'a
     ],
 )
 def test_the_part_that_decided_is_named(filters: list[Any], result: bool | None, why: str) -> None:
-    verdict = verdicts.judge({"filters": filters}, SUBJECT)
+    verdict = verdicts.judge({"spec": {"filters": filters}}, SUBJECT)
     assert verdict.explained is not None
     assert (verdict.result, verdicts.why(verdict.explained)) == (result, why)
 

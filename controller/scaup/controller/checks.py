@@ -27,7 +27,7 @@ from scaup.controller.api import (
 )
 from scaup.controller.conditions import Condition, false
 from scaup.controller.delivery import check_delivery
-from scaup.controller.filters import check_filters
+from scaup.controller.filters import check_cel, check_filters
 from scaup.controller.holding import Holding, check_holding
 from scaup.controller.resolve import Ref, check_destination, check_reference
 from scaup.core.filters.cel import CelUnavailableError
@@ -135,7 +135,7 @@ def check_trigger(value: dict[str, Any]) -> CheckedTrigger:
     problems = [("SpecInvalid", str(error))] if error else []
     filters: tuple[dict[str, Any], ...] = ()
     try:
-        filters = check_filters(parts.get("filter"), parts.get("filters"))
+        filters = check_filters(parts.get("filter"), parts.get("filters"), check_cel(annotations_of(value)))
     except CelUnavailableError as wrong:
         problems.append(("CELUnavailable", str(wrong)))
     except DefinitionError as wrong:

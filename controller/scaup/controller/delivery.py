@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from scaup.controller.api import DeliveryShape, shown
 from scaup.core.model.definitions import DEFAULT_BACKOFF_S, DEFAULT_RETRY, DEFAULT_TIMEOUT_S, Delivery
 from scaup.core.model.durations import EXPECTED, parse_duration
 from scaup.core.model.errors import DefinitionError
 
-_POLICIES = ("linear", "exponential")
-_FORMATS = ("json", "binary")
+POLICIES: Final = ("linear", "exponential")
+FORMATS: Final = ("json", "binary")
 _LONGEST_S = 366 * 86_400.0
 
 
@@ -22,13 +24,13 @@ def check_delivery(shape: DeliveryShape, path: str) -> Delivery:
         raise DefinitionError(f"{path}.timeout", f"{shown(shape.timeout)} is no time at all; leave it out, or say more")
     return Delivery(
         retry=DEFAULT_RETRY if shape.retry is None else shape.retry,
-        backoff_policy=_one_of(shape.backoff_policy, f"{path}.backoffPolicy", _POLICIES) or "exponential",
+        backoff_policy=_one_of(shape.backoff_policy, f"{path}.backoffPolicy", POLICIES) or "exponential",
         backoff_delay_s=_duration(shape.backoff_delay, f"{path}.backoffDelay", DEFAULT_BACKOFF_S),
         timeout_s=timeout,
         retry_after_max_s=(
             None if shape.retry_after_max is None else _duration(shape.retry_after_max, f"{path}.retryAfterMax", 0.0)
         ),
-        format=_one_of(shape.format, f"{path}.format", _FORMATS),
+        format=_one_of(shape.format, f"{path}.format", FORMATS),
     )
 
 

@@ -77,9 +77,7 @@ async def run(access: ApiAccess, namespace: str, broker: str, given: Given, outp
 
 def judge(items: list[dict[str, Any]], subject: Subject) -> list[Answer]:
     """An answer for each Trigger: those that get the event first, then by name."""
-    answers = [
-        Answer(item["metadata"]["name"], verdicts.judge(item.get("spec"), subject), _unready(item)) for item in items
-    ]
+    answers = [Answer(item["metadata"]["name"], verdicts.judge(item, subject), _unready(item)) for item in items]
     return sorted(answers, key=lambda answer: (_ORDER.index(answer.gets), answer.trigger))
 
 

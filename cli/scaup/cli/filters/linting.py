@@ -40,4 +40,4 @@ def _findings(given: list[Path]) -> Iterator[tuple[str, str]]:
         for document in filter(is_trigger, documents):
             metadata = document.content["metadata"]
             trigger = "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
-            yield f"{name}:{trigger}", verdicts.check(document.content.get("spec"))[1]
+            yield f"{name}:{trigger}", verdicts.check(document.content)[1]

@@ -75,7 +75,7 @@ def _tried(wanted: Wanted, given: Given) -> list[tuple[Document, Verdict]]:
         there = ", ".join(str(document.content["metadata"]["name"]) for document in found[:8])
         raise UsageError(f"there is no {what} in {where}", hint=f"there are {there}" if there else "")
     subject = read(given)
-    return [(document, verdicts.judge(document.content.get("spec"), subject)) for document in documents]
+    return [(document, verdicts.judge(document.content, subject)) for document in documents]
 
 
 def _names(document: Document, namespace: str) -> tuple[str, str]:

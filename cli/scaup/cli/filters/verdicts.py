@@ -41,23 +41,23 @@ class Verdict:
         return {"matches": self.result, "error": self.error or None, "explanation": tree}
 
 
-def check(spec: Any) -> tuple[Tree | None, str]:
-    """The filter tree of a Trigger's ``spec``; or None and what its status would say is wrong, all of it."""
-    from scaup.controller.api import TriggerSpec, sections
-    from scaup.controller.filters import check_filters
+def check(trigger: dict[str, Any]) -> tuple[Tree | None, str]:
+    """The filter tree of a Trigger; or None and what its status would say is wrong with it, all of it."""
+    from scaup.controller.api import TriggerSpec, annotations_of, sections
+    from scaup.controller.filters import check_cel, check_filters
 
-    parts, strange = sections(TriggerSpec, spec, "spec")
+    parts, strange = sections(TriggerSpec, trigger.get("spec"), "spec")
     problems = [str(strange)] if strange else []
     try:
-        filters = check_filters(parts.get("filter"), parts.get("filters"))
+        filters = check_filters(parts.get("filter"), parts.get("filters"), check_cel(annotations_of(trigger)))
     except (DefinitionError, CelUnavailableError) as error:
         problems.append(str(error))
     return (None, "; ".join(problems)) if problems else (parse_filters(filters), "")
 
 
-def judge(spec: Any, subject: Subject) -> Verdict:
-    """What the filter of a Trigger's ``spec`` makes of an event."""
-    tree, problem = check(spec)
+def judge(trigger: dict[str, Any], subject: Subject) -> Verdict:
+    """What the filter of a Trigger makes of an event."""
+    tree, problem = check(trigger)
     if tree is None:
         return Verdict(None, problem)
     explained = explain(tree, subject)

@@ -25,7 +25,7 @@ def read_filters(texts: Sequence[str]) -> Compiled:
     """What an event has to match: all of them. Raises UsageError naming what is wrong with which."""
     trees: list[Tree] = []
     for text in texts:
-        tree, problem = verdicts.check(_spec(text))
+        tree, problem = verdicts.check(_trigger(text))
         if tree is None:
             msg = f"--filter {text[:80]!a}: {problem}"
             raise UsageError(msg, hint="it is a filter object, a file with a Trigger, or a CESQL expression")
@@ -33,18 +33,18 @@ def read_filters(texts: Sequence[str]) -> Compiled:
     return compile_tree(Every(tuple(trees))) if trees else ALWAYS
 
 
-def _spec(text: str) -> dict[str, Any]:
-    """The part of a Trigger's spec that says so."""
+def _trigger(text: str) -> dict[str, Any]:
+    """A Trigger, as far as it says so."""
     if text.lstrip()[:1] in {"{", "["}:
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             msg = f"--filter {text[:80]!a} is neither JSON nor YAML: {' '.join(str(error).split())}"
             raise UsageError(msg) from error
-        return {"filters": value if isinstance(value, list) else [value]}
+        return {"spec": {"filters": value if isinstance(value, list) else [value]}}
     if text.endswith(_FILES) or (os.sep in text and Path(text).is_file()):
         return _of_file(Path(text))
-    return {"filters": [{"cesql": text}]}
+    return {"spec": {"filters": [{"cesql": text}]}}
 
 
 def _of_file(path: Path) -> dict[str, Any]:
@@ -52,5 +52,7 @@ def _of_file(path: Path) -> dict[str, Any]:
     if len(documents) != 1:
         msg = f"--filter {path}: expected one Trigger in it, found {len(documents)}"
         raise UsageError(msg)
-    spec = documents[0].content.get("spec") or {}
-    return {name: spec[name] for name in ("filter", "filters") if name in spec}
+    content = documents[0].content
+    spec = content.get("spec") or {}
+    filters = {name: spec[name] for name in ("filter", "filters") if name in spec}
+    return {"metadata": content["metadata"], "spec": filters}

@@ -102,6 +102,15 @@ ORDER: Final = Annotation(
     "`ordered`: the events of each key (attribute `partitionkey`; those without one together) one after the other, in "
     "the order in which the Broker accepted them",
 )
+CEL: Final = Annotation(
+    "scaup.dev/cel",
+    TRIGGER,
+    "",
+    "a CEL expression over ce (the attributes) and data",
+    "a filter beside `spec.filter` or `spec.filters`: all of them have to match. For clusters with Knative's own "
+    "kinds, whose schema drops `cel` from `spec.filters`. A mistake in it, or in its name, makes the Trigger match "
+    "nothing",
+)
 
 KNOWN: Final[tuple[Annotation, ...]] = (
     LOG_MAX_BYTES,
@@ -113,6 +122,7 @@ KNOWN: Final[tuple[Annotation, ...]] = (
     MAX_IN_FLIGHT,
     RATE,
     ORDER,
+    CEL,
 )
 
 
