@@ -8,22 +8,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from aiohttp import web
+from kubernetes.aio.config import incluster_config
 
 from scaup.controller import kube
 from scaup.controller.api import Identity
 from scaup.controller.conditions import ready, true
-from scaup.controller.kube import Api, ApiRefusedError, ApiUnreachableError
+from scaup.controller.kube import Api, ApiError, ApiRefusedError, ApiUnreachableError
 from scaup.controller.observe import Collection
 from scaup.controller.reports import Report
 from scaup.controller.resolve import Absent, Found, NotKnownYet, Ref
 from scaup.controller.status import StatusWriter
 from scaup.core.model.errors import SettingsError
+from tests.component.test_outbound_tls import make
 from tests.support.waiting import eventually
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -384,3 +387,122 @@ async def test_without_any_api_in_sight_the_setting_is_named(monkeypatch: pytest
     kubeconfig(config, "http://127.0.0.1:1")
     async with kube.connect(None) as api:
         assert api.host == "http://127.0.0.1:1"
+
+
+async def test_an_api_that_asks_for_patience_gets_it_and_is_asked_again(tmp_path: Path) -> None:
+    asked: list[float] = []
+
+    async def lists(_: web.Request) -> web.Response:
+        asked.append(asyncio.get_running_loop().time())
+        if len(asked) < 3:
+            status = 429 if len(asked) == 1 else 503
+            return web.json_response({"message": "busy"}, status=status, headers={"Retry-After": "1"})
+        return listed("donald")
+
+    async with standin(tmp_path, Script(lists)) as api:
+        assert len((await api.list(DUCKS))[0]) == 1
+    assert len(asked) == 3
+    assert all(later - earlier >= 1.0 for earlier, later in pairwise(asked))
+
+
+async def test_an_api_that_wants_more_patience_than_a_request_has_is_left_alone_for_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    async def lists(_: web.Request) -> web.Response:
+        asked.append(asyncio.get_running_loop().time())
+        if len(asked) == 1:
+            return web.json_response({"message": "busy"}, status=503, headers={"Retry-After": "2"})
+        return listed("donald")
+
+    monkeypatch.setattr(kube, "_PATIENCE_S", 1.0)
+    ducks, _ = collection()
+    async with standin(tmp_path, Script(lists)) as api, following(ducks, api):
+        await eventually(lambda: ducks.was_listed, "it is listed after all")
+    assert asked[1] - asked[0] >= 2.0
+
+
+async def test_a_reset_in_the_middle_of_a_line_loses_no_change(tmp_path: Path) -> None:
+    resets = 0
+
+    async def lists(_: web.Request) -> web.Response:
+        return listed("donald")
+
+    async def watch(request: web.Request) -> web.StreamResponse:
+        nonlocal resets
+        whole = line("MODIFIED", duck("donald", "http://two.test"), "5")
+        if resets == 0:
+            resets += 1
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(whole[:-20])
+            assert request.transport is not None
+            request.transport.abort()
+            return response
+        return await stream(request, whole, then_wait=True)
+
+    ducks, _ = collection()
+    script = Script(lists, watch)
+    async with standin(tmp_path, script) as api, following(ducks, api):
+        await eventually(lambda: "two.test" in str(ducks.look(REF)), "the change is seen")
+    assert script.seen[:3] == ["list", "watch 1", "watch 1"]
+
+
+async def test_a_token_that_is_refused_is_read_again_from_the_kubeconfig(tmp_path: Path) -> None:
+    tokens: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        tokens.append(request.headers["Authorization"])
+        return listed("donald") if tokens[-1] == "Bearer new" else refusal(401, "Unauthorized")
+
+    async with standin(tmp_path, answer) as api:
+        config = tmp_path / "config"
+        config.write_bytes(config.read_bytes().replace(b'"secret"', b'"new"'))
+        with pytest.raises(ApiRefusedError):
+            await api.list(DUCKS)
+        assert len((await api.list(DUCKS))[0]) == 1
+    assert tokens == ["Bearer secret", "Bearer new"]
+
+
+async def test_in_a_cluster_a_rotated_token_and_another_certificate_are_found_where_they_always_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first, second = make(tmp_path / "a"), make(tmp_path / "b")
+    token, authority = tmp_path / "token", tmp_path / "ca.crt"
+    token.write_text("one")
+    authority.write_text(first.pem)
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(authority))
+    monkeypatch.setattr(kube, "_RELOAD_EVERY_S", 0.0)
+    accepted = "one"
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        is_good = request.headers["Authorization"].lower() == f"bearer {accepted}"
+        return listed("donald") if is_good else refusal(401, "Unauthorized")
+
+    port = 0
+    for certificate in (first, second):
+        runner = web.ServerRunner(web.Server(answer), shutdown_timeout=0.1)  # type: ignore[arg-type]
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=certificate.context).start()
+        try:
+            if certificate is first:
+                port = runner.addresses[0][1]
+                monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+                monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(port))
+                connection = kube.connect(None)
+                api = await connection.__aenter__()
+                assert len((await api.list(DUCKS))[0]) == 1
+                accepted = "two"
+                token.write_text("two")
+            else:
+                authority.write_text(second.pem)
+            with pytest.raises(ApiError):
+                await api.list(DUCKS)
+            assert len((await api.list(DUCKS))[0]) == 1
+        finally:
+            await runner.cleanup()
+    await connection.__aexit__(None, None, None)

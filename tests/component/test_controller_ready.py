@@ -243,11 +243,13 @@ async def test_what_the_bus_does_not_take_is_told_and_holds_nobody_up(nats: Nats
         await w.broker()
         snapshot, real = controller._snapshot._bucket, controller._snapshot._bucket.put
 
-        async def refusing(key: str, value: bytes, *, expected: int | None = None) -> int:
+        async def refusing(
+            key: str, value: bytes, *, expected: int | None = None, fence: tuple[str, int] | None = None
+        ) -> int:
             if b'"name":"bad"' in value:
                 msg = "larger than the bus takes"
                 raise BusRequestError(msg)
-            return await real(key, value, expected=expected)
+            return await real(key, value, expected=expected, fence=fence)
 
         snapshot.put = refusing  # type: ignore[method-assign]
         bad, good = await w.trigger("bad", SINK), await w.trigger("good", SINK)

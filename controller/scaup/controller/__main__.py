@@ -6,6 +6,7 @@ import asyncio
 
 from scaup.controller import kube
 from scaup.controller.app import Controller
+from scaup.controller.metrics import LEADER
 from scaup.controller.settings import ControllerSettings
 from scaup.core.bus.connection import connect
 from scaup.core.http.server import HttpServer, bind
@@ -33,8 +34,15 @@ async def _control(settings: ControllerSettings, life: Life) -> None:
     life.health.add("bus", lambda: "not connected to NATS yet")
     async with kube.connect(settings.kubeconfig) as api, connect(settings.bus.access(), "scaup-controller") as bus:
         watch_bus(bus, life.health)
-        controller = Controller(bus, api, settings.public_url, settings.keep_dead_letters_s)
+        name = settings.service.replica_name
+        controller = Controller(bus, api, settings.public_url, settings.keep_dead_letters_s, name)
+        controller.take_over(settings.take_over)
+        if settings.lease:
+            controller.stand(settings.lease)
+        else:
+            LEADER.set(1)
         life.health.add("controller", controller.why_not_ready)
+        life.health.note("controller", controller.standing_by)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(bus.until_closed(), name="bus")
             controller.keep_on(settings.default_replicas)

@@ -8,20 +8,24 @@ missing. So nothing that was missed, done twice or done by others matters for lo
 from __future__ import annotations
 
 import asyncio
+import uuid
 from typing import Any, Final
 
 import structlog
 
+from scaup.controller.election import Election
 from scaup.controller.farewell import Farewell
 from scaup.controller.histories import Histories
 from scaup.controller.kube import Api
+from scaup.controller.leading import LeadersApi, LeadersBus, of_another_cluster, usurped
+from scaup.controller.lease import Terms
 from scaup.controller.metrics import DEFINITIONS, RECONCILE
 from scaup.controller.observe import Observed
 from scaup.controller.plan import BrokerPlan, Plan, Planner, TriggerPlan
 from scaup.controller.provision import RETRY_S, Provisioner
 from scaup.controller.readiness import ROLES, Applied, Fleet, Role, is_waiting
 from scaup.controller.reports import is_said_by_another
-from scaup.controller.snapshot import Snapshot
+from scaup.controller.snapshot import Snapshot, SupersededError
 from scaup.controller.status import StatusWriter
 from scaup.controller.truth import Stored, Truth
 from scaup.controller.wanted import Wanted
@@ -29,6 +33,7 @@ from scaup.core.bus.connection import Bus
 from scaup.core.bus.topology import now_text
 from scaup.core.model.errors import BusError
 from scaup.core.runtime.replicas import LIVE_S, Roster
+from scaup.core.runtime.settings import ServiceSettings
 from scaup.core.runtime.standstill import Standstill
 
 log = structlog.get_logger()
@@ -46,20 +51,24 @@ _NOTHING: Final = ("", None, None)
 
 
 class Controller:
-    """One controller. Only one at a time may run on a bus."""
+    """One controller. Of several on a bus one leads; the others observe and plan, and write nothing."""
 
-    def __init__(self, bus: Bus, api: Api, public_url: str, keep_dead_letters_s: float = 7 * 86_400.0) -> None:
+    def __init__(
+        self, bus: Bus, api: Api, public_url: str, keep_dead_letters_s: float = 7 * 86_400.0, name: str = ""
+    ) -> None:
         self._bus = bus
         self._api = api
         self._wake = asyncio.Event()
         self._planner = Planner()
+        self._public_url = public_url
         self._truth = Truth(public_url)
         self._snapshot = Snapshot(bus, self._wake.set)
-        self._provisioner = Provisioner(bus)
-        self._farewell = Farewell(bus, keep_dead_letters_s)
+        leaders_bus = LeadersBus(bus, self._leads)
+        self._provisioner = Provisioner(leaders_bus)
+        self._farewell = Farewell(leaders_bus, keep_dead_letters_s)
         self._roster = Roster()
         self._histories = Histories()
-        self._statuses = StatusWriter(api)
+        self._statuses = StatusWriter(LeadersApi(api, self._leads))
         self._fleet = Fleet()
         self._seen_at: dict[str, float] = {}
         self._began = 0.0
@@ -69,14 +78,37 @@ class Controller:
         self._unusable: set[str] = set()
         self._observed: Observed | None = None
         self._passing = Standstill(_PATIENCE_S)
+        self._election: Election | None = None
+        self._name = name or ServiceSettings().replica_name
+        self._take_over = ""
+        self._term = 0
+        self._refusal: str | None = None
+        self._is_usurped = False
         self.published = False
+
+    def stand(self, lease: str, terms: Terms | None = None) -> None:
+        """Lead only while elected. Before ``run``."""
+        self._name += f"_{uuid.uuid4()}"
+        self._election = Election(self._api, lease, self._name, self._wake.set, terms)
+
+    def take_over(self, cluster: str) -> None:
+        """Follow the Kubernetes API of that identity, though the definitions were made from another. Before ``run``."""
+        self._take_over = cluster
+
+    def standing_by(self) -> str | None:
+        """For the readiness check, which is fine with it: that another leads, and who. None where this one does."""
+        return self._election.standing_by() if self._election is not None else None
 
     def why_not_ready(self) -> str | None:
         """For the readiness check."""
         if self._observed is None:
             return "not started yet"
+        if why := self._observed.why_not_ready() or self._refusal:
+            return why
+        if self._election is not None and not self._election.leads():
+            return self._election.why_not() or (None if self._observed.is_complete else "the objects are being listed")
         return (
-            self._observed.why_not_ready()
+            (usurped(self._snapshot.writer) if self._is_usurped else None)
             or (None if self.published else "no snapshot published yet")
             or self._passing.why_not(asyncio.get_running_loop().time())
         )
@@ -95,15 +127,18 @@ class Controller:
             tasks.create_task(self._histories.follow(self._bus, self._look_at_fleet), name="histories")
             tasks.create_task(self._statuses.run(), name="statuses")
             tasks.create_task(self._tick(), name="tick")
+            if self._election is not None:
+                tasks.create_task(self._election.run(), name="election")
             tasks.create_task(self._see_off(self._observed), name="farewell")
             await self._reconcile(self._observed)
 
     async def _reconcile(self, observed: Observed) -> None:
         loop = asyncio.get_running_loop()
-        took = 0.0
+        rested = 0.0
         while True:
             await self._wake.wait()
-            await asyncio.sleep(max(_GATHER_S, took))  # under many changes at most half of the time goes into looking
+            # Under many changes at most half of the time goes into looking; a single one is looked at at once.
+            await asyncio.sleep(max(_GATHER_S, rested - loop.time()))
             self._wake.clear()
             if not (observed.is_complete and self._snapshot.is_loaded and self._roster.is_loaded):
                 continue
@@ -111,18 +146,30 @@ class Controller:
             try:
                 await self._pass(observed)
                 self._passing.went_well()
+            except SupersededError as error:
+                log.warning("controller.superseded", why=str(error))
+                self._wake_in(_AGAIN_S)
             except BusError as error:
                 self._passing.failed(loop.time(), f"the snapshot cannot be published: {error}")
                 log.warning("controller.bus_away", why=str(error))
                 self._wake_in(_AGAIN_S)
-            took = min(loop.time() - began, _AGAIN_S)
-            RECONCILE.observe(loop.time() - began)
+            ended = loop.time()
+            rested = ended + min(ended - began, _AGAIN_S)
+            RECONCILE.observe(ended - began)
+
+    def _leads(self) -> bool:
+        return self._election is None or self._election.leads()
 
     async def _pass(self, observed: Observed) -> None:
         """From what is there to what shall be, once. Raises BusError where the bus is away: then all of it again."""
         plan = self._planner.plan(observed.brokers.objects.values(), observed.triggers.objects.values(), observed.look)
         self._say_unusable(plan)
         observed.follow(plan.collections)
+        if not self._leads():
+            self._statuses.keep_only(())  # what it still had to say is another's to say
+            return
+        if self._begins_anew(observed) or not await self._may_write(observed):
+            return
         await self._provision(plan)
         await self._publish(plan)
         present = {broker.identity.uid for broker in plan.brokers.values()}
@@ -132,8 +179,44 @@ class Controller:
             self._wake_in(RETRY_S)
         self._report(plan, observed)
 
+    def _begins_anew(self, observed: Observed) -> bool:
+        """Whether this process has just been elected: then what others have done meanwhile is looked at first."""
+        if self._election is None or self._election.term == self._term:
+            return False
+        self._term = self._election.term
+        self._truth, self._wanted = Truth(self._public_url), Wanted()
+        self._refused, self._waiting_since = {}, {}
+        self._statuses.keep_only(())
+        self._snapshot.let_go()
+        observed.relist()
+        return True
+
+    async def _may_write(self, observed: Observed) -> bool:
+        """Be the snapshot's writer; whether that may be and is so."""
+        writer = self._snapshot.writer
+        refusal = of_another_cluster(writer, observed.cluster, self._take_over, self._api.host)
+        if refusal != self._refusal:
+            if refusal is not None:
+                log.error("controller.another_cluster", why=refusal)
+            self._refusal = refusal
+        if refusal is not None:
+            return False
+        is_named = writer is not None and (writer.cluster == observed.cluster or not observed.cluster)
+        if self._snapshot.is_ours and is_named:
+            return True
+        if self._election is None and self._snapshot.has_claimed and not self._snapshot.is_ours:
+            if not self._is_usurped:
+                log.error("controller.usurped", why=usurped(writer))
+            self._is_usurped = True
+            return False
+        if not observed.cluster:
+            log.warning("controller.cluster_not_known", why="it may not get the namespace kube-system")
+        await self._snapshot.claim(self._name, observed.cluster)
+        self._is_usurped = False
+        return True
+
     async def _provision(self, plan: Plan) -> None:
-        self._provisioner.enter((self._bus.epoch, self._snapshot.created))
+        self._provisioner.enter((self._bus.epoch, self._snapshot.created, self._term))
         await self._provisioner.ensure(b.definition for b in plan.brokers.values() if b.definition is not None)
         if self._provisioner.problems:
             self._wake_in(RETRY_S)
@@ -220,7 +303,7 @@ class Controller:
     async def _see_off(self, observed: Observed) -> None:
         """Remove the dead letters of what was deleted long enough ago; now and then, for there is no hurry."""
         while True:
-            if observed.is_complete and self.published:
+            if observed.is_complete and self.published and self._leads() and self._snapshot.is_ours:
                 brokers, triggers = observed.brokers.uids(), observed.triggers.uids()
                 try:
                     await self._farewell.look(brokers, triggers)

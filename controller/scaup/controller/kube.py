@@ -7,8 +7,9 @@ objects of thousands of answers costs more than everything else here. Only this 
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, cast
@@ -16,6 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import orjson
+import structlog
 import yaml
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
@@ -23,6 +25,8 @@ from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
 from scaup.core.model.errors import ScaupError, SettingsError
+
+log = structlog.get_logger()
 
 REQUEST_TIMEOUT_S: Final = 15.0
 WATCH_S: Final = 290
@@ -33,6 +37,10 @@ _CONNECT_S: Final = 5.0
 _DEAD_AFTER: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPALIVE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A watch may be silent for minutes; these find out that its peer is gone, in 30 s."""
 _PAGE: Final = 500
+_ATTEMPTS: Final = 4
+_PATIENCE_S: Final = 10.0
+"""Whoever asks for more patience than this is left to the caller, who tries again anyhow."""
+_RELOAD_EVERY_S: Final = 5.0
 MERGE_PATCH: Final = "application/merge-patch+json"
 
 
@@ -49,13 +57,17 @@ class ApiUnreachableError(ApiError):
 
 
 class ApiRefusedError(ApiError):
-    """The API answered with an error: ``status`` is the HTTP status."""
+    """The API answered with an error: ``status`` is the HTTP status.
+
+    ``retry_after_s`` is for how long it wants to be left alone; 0 where it does not say.
+    """
 
     code = "api.refused"
 
-    def __init__(self, message: str, *, status: int) -> None:
+    def __init__(self, message: str, *, status: int, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class _Rest(RESTClientObject):
@@ -66,11 +78,36 @@ class _Rest(RESTClientObject):
 
 
 class Api:
-    """One API server."""
+    """One API server. ``load`` makes a client from what the settings name, as it is by then."""
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: ApiClient, load: Callable[[], Awaitable[ApiClient]]) -> None:
         self._client = client
+        self._load = load
+        self._loaded_at = -_RELOAD_EVERY_S
+        self._old: list[ApiClient] = []
         self.host = str(client.configuration.host)
+
+    async def close(self) -> None:
+        """End all connections."""
+        for client in (*self._old, self._client):
+            await client.close()  # type: ignore[no-untyped-call]
+
+    async def identity(self) -> str:
+        """The uid of the namespace that every cluster has for as long as it lives; empty where it cannot be told.
+
+        The local API has no ``kube-system``; its ``default`` cannot be deleted either.
+        """
+        for name in ("kube-system", "default"):
+            try:
+                found = await self.request("GET", f"/api/v1/namespaces/{name}")
+            except ApiRefusedError as error:
+                if error.status == 404:
+                    continue
+                if error.status == 403:
+                    return ""
+                raise
+            return str((found.get("metadata") or {}).get("uid") or "")
+        return ""
 
     async def request(self, method: str, path: str, *, query: Any = None, body: Any = None) -> dict[str, Any]:
         """The JSON answer to a request. Raises ApiRefusedError or ApiUnreachableError."""
@@ -128,6 +165,38 @@ class Api:
     async def _send(
         self, method: str, path: str, query: Any, body: Any, timeout: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
+        """The answer, when it begins. Where the API asks for patience (429, 503) it is asked again a little later."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return await self._send_once(method, path, query, body, timeout)
+            except ApiRefusedError as error:
+                if error.status == 401:
+                    await self._reload()
+                if not 0 < error.retry_after_s <= _PATIENCE_S or attempt == _ATTEMPTS - 1:
+                    raise
+                await asyncio.sleep(error.retry_after_s * random.uniform(1.0, 1.2))  # noqa: S311 - no secret
+        raise AssertionError  # the last attempt returns or raises
+
+    async def _reload(self) -> None:
+        """Read again what the settings name: credentials, certificates and addresses change while we run."""
+        now = asyncio.get_running_loop().time()
+        if now - self._loaded_at < _RELOAD_EVERY_S:
+            return
+        self._loaded_at = now
+        try:
+            fresh = await self._load()
+        except SettingsError as error:  # it is just being written, perhaps
+            log.warning("api.settings_not_read", why=str(error))
+            return
+        for old in self._old:
+            await old.close()  # type: ignore[no-untyped-call]
+        # What is under way on the old connections goes on; it is closed when nothing can be any more.
+        self._old, self._client = [self._client], fresh
+        self.host = str(fresh.configuration.host)
+
+    async def _send_once(
+        self, method: str, path: str, query: Any, body: Any, timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
         headers = {"Accept": "application/json"} | ({"Content-Type": MERGE_PATCH} if method == "PATCH" else {})
         try:
             _, url, headers, body, _ = await self._client.param_serialize(
@@ -136,6 +205,8 @@ class Api:
             url += f"?{urlencode(query)}" if query else ""
             answer = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
         except (aiohttp.ClientError, TimeoutError, OSError, ConfigException) as error:
+            if isinstance(error, aiohttp.ClientSSLError):  # the authority that we know may be another by now
+                await self._reload()
             msg = f"{method} {path}: {_words(error)}"
             raise ApiUnreachableError(msg) from error
         response = cast("aiohttp.ClientResponse", answer.response)
@@ -148,6 +219,14 @@ class Api:
 @asynccontextmanager
 async def connect(kubeconfig: str | None) -> AsyncIterator[Api]:
     """The API that the settings name; nothing is asked of it yet. Raises SettingsError where they name none."""
+    api = Api(await _client(kubeconfig), lambda: _client(kubeconfig))
+    try:
+        yield api
+    finally:
+        await api.close()
+
+
+async def _client(kubeconfig: str | None) -> ApiClient:
     configuration = Configuration()
     try:
         if kubeconfig:
@@ -161,12 +240,14 @@ async def connect(kubeconfig: str | None) -> AsyncIterator[Api]:
     if urlsplit(configuration.host).hostname in {"127.0.0.1", "::1", "localhost"}:
         # The client asks the environment for a proxy; nothing on this machine is behind one.
         configuration.client_session_kwargs = {"trust_env": False}
-    client = ApiClient(configuration)
-    client.rest_client = _Rest(configuration)
     try:
-        yield Api(client)
-    finally:
-        await client.close()  # type: ignore[no-untyped-call]
+        client = ApiClient(configuration)
+        client.rest_client = _Rest(configuration)
+    except OSError as error:  # ssl.SSLError is one
+        msg = f"SCAUP_KUBECONFIG: its certificates cannot be used: {error}"
+        raise SettingsError(msg, hint="look at the files that it names") from error
+    client.user_agent = "scaup-controller"
+    return client
 
 
 async def _load_found(configuration: Configuration) -> None:
@@ -230,7 +311,14 @@ async def _refused(what: str, response: aiohttp.ClientResponse) -> ApiRefusedErr
         text = str(answer.get("message") or "") if isinstance(answer, dict) else ""
     except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError):
         pass
-    return ApiRefusedError(f"{what}: {response.status} {text or response.reason}", status=response.status)
+    said = f"{what}: {response.status} {text or response.reason}"
+    return ApiRefusedError(said, status=response.status, retry_after_s=_retry_after(response))
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float:
+    """What the API asks for where it has too much to do; it says it in whole seconds."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if response.status in {429, 503} and text.isdecimal() and len(text) < 6 else 0.0
 
 
 def _words(error: BaseException) -> str:

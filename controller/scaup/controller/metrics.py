@@ -5,6 +5,9 @@ from __future__ import annotations
 from prometheus_client import Gauge, Histogram
 
 DEFINITIONS = Gauge("scaup_controller_definitions", "Definitions in the snapshot, by kind.", ["kind"])
+LEADER = Gauge(
+    "scaup_controller_leader", "1 while this controller leads, or there is no election; 0 while it stands by."
+)
 RECONCILE = Histogram(
     "scaup_controller_reconcile_seconds",
     "Seconds from observed to written, for everything at once.",

@@ -22,13 +22,18 @@ State = Literal["unknown", "listed", "absent", "forbidden"]
 _SHORTEST_S: Final = 0.1
 _LONGEST_S: Final = {"unknown": 5.0, "listed": 5.0, "absent": 10.0, "forbidden": 30.0}
 """The longest pause between two attempts. A kind that is absent may be registered at any time."""
+_LONGEST_ASKED_S: Final = 60.0
+"""An API that asks to be left alone for longer is asked all the same."""
 _LIVED_S: Final = 1.0
 _PLURALS: Final = {BROKER_KIND: "brokers", TRIGGER_KIND: "triggers"}
 _APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class Collection:
-    """All objects of one kind, in all namespaces."""
+    """All objects of one kind, in all namespaces.
+
+    ``cluster`` is the identity of the API that they were listed from; empty where it cannot be told, or need not.
+    """
 
     def uids(self) -> set[str]:
         """Of all of them."""
@@ -42,6 +47,7 @@ class Collection:
         self.was_listed = False
         self._version = ""
         self._changed = changed
+        self.cluster = ""
         self._whole = kind in _PLURALS
         self._path = _path(kind, _PLURALS[kind]) if self._whole else ""
         self._is_namespaced = True
@@ -66,7 +72,7 @@ class Collection:
         loop = asyncio.get_running_loop()
         pause = _SHORTEST_S
         while True:
-            began = loop.time()
+            began, asked = loop.time(), 0.0
             try:
                 if not self._version:
                     await self._list(api)
@@ -74,19 +80,26 @@ class Collection:
                 await self._watch(api)
             except ApiRefusedError as error:
                 self._refused(error)
+                asked = min(error.retry_after_s, _LONGEST_ASKED_S)
             except ApiError as error:
                 self._trouble(str(error))
             if loop.time() - began > _LIVED_S:
                 pause = _SHORTEST_S
-            await asyncio.sleep(pause)
+            await asyncio.sleep(max(pause, asked))
             pause = min(pause * 2, _LONGEST_S[self.state])
+
+    def forget_version(self) -> None:
+        """Take nothing for granted before the next list; what was seen stays until then."""
+        self._version, self.was_listed = "", False
 
     async def _list(self, api: Api) -> None:
         if not self._path:
             self._path, self._is_namespaced = await _discover(api, self.kind)
+        if self.kind == BROKER_KIND:
+            self.cluster = await api.identity()
         items, version = await api.list(self._path)
         fresh = {key: self._reduced(item) for item in items if (key := _key(item))}
-        is_news = self.state != "listed" or fresh != self.objects
+        is_news = self.state != "listed" or not self.was_listed or fresh != self.objects
         # Unchanged objects stay the same ones: what was worked out from them is found again by identity.
         self.objects = {key: old if (old := self.objects.get(key)) == new else new for key, new in fresh.items()}
         self.state, self.was_listed, self._version = "listed", True, version
@@ -166,6 +179,14 @@ class Observed:
         self.brokers = self._follow(BROKER_KIND)
         self.triggers = self._follow(TRIGGER_KIND)
 
+    def relist(self) -> None:
+        """List all Brokers and Triggers anew: ``is_complete`` says when everything that is known is from after now."""
+        for kind in _PLURALS:
+            collection, task = self._following[kind]
+            task.cancel()
+            collection.forget_version()
+            self._start(collection)
+
     def follow(self, kinds: frozenset[tuple[str, str]]) -> None:
         """Watch exactly ``kinds`` from now on."""
         for kind in self._following.keys() - kinds:
@@ -180,6 +201,11 @@ class Observed:
         return followed[0].look(ref) if followed else NotKnownYet()
 
     @property
+    def cluster(self) -> str:
+        """The identity of the API that all this is from; empty where it cannot be told."""
+        return self.brokers.cluster
+
+    @property
     def is_complete(self) -> bool:
         """Whether all Brokers and Triggers have been seen; before that, what is missing proves nothing."""
         return self.brokers.was_listed and self.triggers.was_listed
@@ -191,9 +217,13 @@ class Observed:
 
     def _follow(self, kind: tuple[str, str]) -> Collection:
         collection = Collection(kind, self._changed)
+        self._start(collection)
+        return collection
+
+    def _start(self, collection: Collection) -> None:
+        kind = collection.kind
         task = self._tasks.create_task(collection.follow(self._api), name=f"observe-{kind[1]}")
         self._following[kind] = (collection, task)
-        return collection
 
 
 async def _discover(api: Api, kind: tuple[str, str]) -> tuple[str, bool]:

@@ -43,6 +43,17 @@ class ControllerSettings:
         604_800.0,
         "How long dead letters are kept after their Trigger or Broker was deleted, in seconds.",
     )
+    lease: str = setting(
+        "SCAUP_CONTROLLER_LEASE",
+        "",
+        "Lease, as namespace/name, that the one controller holds which works; others stand by. Empty: no election.",
+    )
+    take_over: str = setting(
+        "SCAUP_CONTROLLER_TAKE_OVER",
+        "",
+        "Uid of a Kubernetes API (that of its namespace kube-system) which the bus shall follow from now on, though its"
+        " definitions were made from another. They are replaced; Brokers that are not there are removed.",
+    )
     metrics_listen: Listen = setting(
         "SCAUP_METRICS_LISTEN", Listen("127.0.0.1", 9094), "Address of /metrics, /healthz and /readyz."
     )

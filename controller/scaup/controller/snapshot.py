@@ -2,23 +2,27 @@
 
 Holds a mirror of the bucket, so that only differences are written, also after a restart, a lost connection or a bucket
 made anew. Must not know what definitions mean; they come as bytes under keys.
+
+Only one controller's writes are taken: each writes under the condition that the key ``writer`` is still its own, which
+NATS checks. Who begins to write changes that key, so a former writer's last word, however late it comes, is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import orjson
 import structlog
 
 from scaup.core.bus.connection import Bus
-from scaup.core.bus.kv import Bucket, Entry, Reloaded, dumps
+from scaup.core.bus.kv import WRONG_LAST_SEQUENCE, Bucket, Entry, Fence, Reloaded, dumps
 from scaup.core.model.definitions import Complete, to_json
-from scaup.core.model.errors import BusError, BusUnavailableError, ScaupError
-from scaup.core.model.names import COMPLETE_KEY, DEFINITIONS_BUCKET
+from scaup.core.model.errors import BusError, BusRequestError, BusUnavailableError, ScaupError
+from scaup.core.model.names import COMPLETE_KEY, DEFINITIONS_BUCKET, WRITER_KEY
 
 log = structlog.get_logger()
 
@@ -31,6 +35,23 @@ _MARK_KEPT_S: Final = 600.0
 """Marks of deletion tell watchers what is gone, so none goes before everybody has had the time to see it. Older ones
 go when there are many: who has been away for so long loads the whole bucket, and the counts say that it is whole."""
 _FORGET_AT_ONCE: Final = 100
+_BUSY: Final = 10164
+"""What a stream on several servers says while it still checks another write under the same condition."""
+
+
+class SupersededError(BusError):
+    """Another controller writes by now, or this one has not begun to: nothing was written."""
+
+    code = "bus.superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who writes the snapshot, and the Kubernetes API (its identity) that it is made from; empty: not known."""
+
+    epoch: int
+    holder: str
+    cluster: str
 
 
 class Snapshot:
@@ -48,6 +69,9 @@ class Snapshot:
         self._marked_at: dict[str, float] = {}
         self._missing = asyncio.Event()
         self._made_anew = asyncio.Event()
+        self._fence: int | None = None
+        self._in_flight = _IN_FLIGHT
+        self._gate = asyncio.Semaphore(_IN_FLIGHT)
         self.created = ""
         self.is_loaded = False
         self.found_at = 0
@@ -80,6 +104,52 @@ class Snapshot:
         """The keys of which only the mark of their deletion is left."""
         return [key for key, entry in self._entries.items() if entry.value is None and key.startswith(prefix)]
 
+    @property
+    def writer(self) -> Writer | None:
+        """Who writes, as the bucket says."""
+        entry = self._entries.get(WRITER_KEY)
+        if entry is None or entry.value is None:
+            return None
+        said = orjson.loads(entry.value)
+        return Writer(said.get("epoch", 0), said.get("holder", ""), said.get("cluster", ""))
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process is the writer, as far as it knows."""
+        return self._fence is not None and self._last(WRITER_KEY) == self._fence
+
+    @property
+    def has_claimed(self) -> bool:
+        """Whether this process has ever been the writer of this bucket."""
+        return self._fence is not None
+
+    def let_go(self) -> None:
+        """Be the writer no more, until the next claim."""
+        self._fence = None
+
+    async def claim(self, holder: str, cluster: str) -> None:
+        """Be the writer from now on. Raises SupersededError where another was quicker.
+
+        ``holder`` names one living process at most: where it is said to be the writer already, nothing is written.
+        """
+        before = self.writer
+        cluster = cluster or (before.cluster if before else "")
+        if before is not None and (before.holder, before.cluster) == (holder, cluster):
+            self._fence = self._last(WRITER_KEY)
+            return
+        mark = Writer((before.epoch if before else 0) + 1, holder, cluster)
+        value = dumps(asdict(mark))
+        try:
+            revision = await self._bucket.put(WRITER_KEY, value, expected=self._last(WRITER_KEY))
+        except BusUnavailableError:
+            self._missing.set()
+            raise
+        except BusRequestError as error:
+            raise _superseded(error) from error
+        self._fence = self.found_at = revision
+        self._store(Entry(WRITER_KEY, value, revision))
+        log.info("definitions.claimed", holder=holder, epoch=mark.epoch, cluster=mark.cluster)
+
     async def publish(self, wanted: Mapping[str, bytes], keep: Iterable[str]) -> dict[str, str]:
         """Make the bucket hold ``wanted`` and nothing else but what it has under the keys ``keep``.
 
@@ -105,9 +175,11 @@ class Snapshot:
 
     async def _put(self, key: str, value: bytes, failures: dict[str, str]) -> None:
         try:
-            revision = await self._bucket.put(key, value)
+            revision = await self._write(lambda fence: self._bucket.put(key, value, fence=fence))
         except BusUnavailableError:
             self._missing.set()
+            raise
+        except SupersededError:
             raise
         except ScaupError as error:
             failures[key] = str(error)
@@ -115,7 +187,25 @@ class Snapshot:
             self._store(Entry(key, value, revision))
 
     async def _delete(self, key: str) -> None:
-        self._store(Entry(key, None, await self._bucket.delete(key)))
+        self._store(Entry(key, None, await self._write(lambda fence: self._bucket.delete(key, fence=fence))))
+
+    async def _write(self, write: Callable[[Fence | None], Awaitable[int]]) -> int:
+        """One write, if we are still the writer. A stream on several servers takes such writes one by one only."""
+        while True:
+            if self._fence is not None and not self.is_ours:
+                msg = f"another controller writes by now: {self.writer}"
+                raise SupersededError(msg)
+            gate = self._gate
+            async with gate:
+                try:
+                    return await write(None if self._fence is None else (WRITER_KEY, self._fence))
+                except BusRequestError as error:
+                    if error.err_code == WRONG_LAST_SEQUENCE:
+                        raise _superseded(error) from error
+                    if error.err_code != _BUSY:
+                        raise
+            if gate is self._gate and self._in_flight > 1:
+                self._in_flight, self._gate = 1, asyncio.Semaphore(1)
 
     async def _mark_complete(self) -> None:
         """Say that everything is there, by counting what is: last, and only when the counts are others than before."""
@@ -126,7 +216,8 @@ class Snapshot:
             return
         mark = Complete(before.get("epoch", 0) + 1, *counts)
         value = dumps(to_json(mark))
-        self._store(Entry(COMPLETE_KEY, value, await self._bucket.put(COMPLETE_KEY, value)))
+        revision = await self._write(lambda fence: self._bucket.put(COMPLETE_KEY, value, fence=fence))
+        self._store(Entry(COMPLETE_KEY, value, revision))
 
     async def _forget_marks(self) -> None:
         if len(self._marked_at) <= _MARKS_KEPT:
@@ -139,6 +230,11 @@ class Snapshot:
         await self._bucket.purge(mark.key, through=mark.revision)
         if self._entries.get(mark.key) == mark:
             del self._entries[mark.key], self._marked_at[mark.key]
+
+    def _last(self, key: str) -> int:
+        """The last revision of a key, be it a value or the mark of its deletion; 0 where it has none."""
+        entry = self._entries.get(key)
+        return entry.revision if entry is not None else 0
 
     async def _all(self, writes: Iterable[Coroutine[Any, Any, None]]) -> None:
         """Run all writes, so many at a time, and raise what one of them ended with after all have ended."""
@@ -161,7 +257,7 @@ class Snapshot:
     def _reload(self, change: Reloaded) -> bool:
         if change.created != self.created:
             log.info("definitions.found", keys=len(change.entries), made=change.created)
-            self._entries = {}
+            self._entries, self._fence = {}, None
             self.found_at = change.revision
         # A write that was acknowledged while the bucket was being read may be newer than what was read.
         newer = {k: e for k, e in self._entries.items() if e.revision > change.revision}
@@ -208,3 +304,7 @@ class Snapshot:
                 async with asyncio.timeout(_ENSURE_EVERY_S):
                     await self._missing.wait()
                     await asyncio.sleep(_ENSURE_EVERY_S / 20)
+
+
+def _superseded(error: BusRequestError) -> SupersededError:
+    return SupersededError(f"another controller writes by now: {error}")

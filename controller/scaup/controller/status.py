@@ -15,6 +15,7 @@ import structlog
 
 from scaup.controller.api import GROUP_VERSION, Identity
 from scaup.controller.kube import Api, ApiError, ApiRefusedError
+from scaup.controller.leading import LeadersApi
 from scaup.controller.reports import Report
 
 log = structlog.get_logger()
@@ -39,7 +40,7 @@ class _Object:
 class StatusWriter:
     """All statuses that are to be written."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api | LeadersApi) -> None:
         self._api = api
         self._objects: dict[str, _Object] = {}
         self._queue: asyncio.Queue[str] = asyncio.Queue()

@@ -34,6 +34,9 @@ WRONG_LAST_SEQUENCE: Final = 10071
 STREAM_NOT_FOUND: Final = 10059
 STREAM_EXISTS: Final = 10058
 
+Fence = tuple[str, int]
+"""Another key and its revision: a write is taken only while that key's last revision is that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -106,21 +109,27 @@ class Bucket:
         if present["num_replicas"] < replicas:
             await self._bus.api(f"STREAM.UPDATE.{self.stream}", present | {"num_replicas": replicas})
 
-    async def put(self, key: str, value: bytes, *, expected: int | None = None) -> int:
+    async def put(self, key: str, value: bytes, *, expected: int | None = None, fence: Fence | None = None) -> int:
         """Store a value and give back its revision.
 
-        With ``expected`` only if the key's last revision is that (0: the key has never been, or was purged);
-        BusRequestError with ``err_code`` WRONG_LAST_SEQUENCE otherwise.
+        With ``expected`` only if the key's last revision is that (0: the key has never been, or was purged), with
+        ``fence`` only if another key's is; BusRequestError with ``err_code`` WRONG_LAST_SEQUENCE otherwise.
         """
-        headers = None if expected is None else {"Nats-Expected-Last-Subject-Sequence": str(expected)}
-        return (await self._bus.acked.store(self._prefix + key, value, headers)).sequence
+        headers = self._conditions(expected, fence)
+        return (await self._bus.acked.store(self._prefix + key, value, headers or None)).sequence
 
-    async def delete(self, key: str, *, expected: int | None = None) -> int:
+    async def delete(self, key: str, *, expected: int | None = None, fence: Fence | None = None) -> int:
         """Store the mark of a deletion and give back its revision. Watchers see it; the old value is gone."""
-        headers = {"KV-Operation": "DEL"}
-        if expected is not None:
-            headers["Nats-Expected-Last-Subject-Sequence"] = str(expected)
+        headers = {"KV-Operation": "DEL", **self._conditions(expected, fence)}
         return (await self._bus.acked.store(self._prefix + key, b"", headers)).sequence
+
+    def _conditions(self, expected: int | None, fence: Fence | None) -> dict[str, str]:
+        if fence is not None:
+            return {
+                "Nats-Expected-Last-Subject-Sequence": str(fence[1]),
+                "Nats-Expected-Last-Subject-Sequence-Subject": self._prefix + fence[0],
+            }
+        return {} if expected is None else {"Nats-Expected-Last-Subject-Sequence": str(expected)}
 
     async def purge(self, key: str, *, through: int | None = None) -> None:
         """Remove every trace of a key, the mark of its deletion included. Watchers do not see it.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple, NewType
 
 BrokerUid = NewType("BrokerUid", str)
@@ -23,6 +24,7 @@ REPLAYS_BUCKET: Final = "replays"
 STARTS_BUCKET: Final = "starts"
 DISPATCH_CONSUMER: Final = "dispatch"
 COMPLETE_KEY: Final = "complete"
+WRITER_KEY: Final = "writer"
 
 LOG: Final = "log"
 QUEUE: Final = "queue"
@@ -242,11 +244,13 @@ def event_id(source: str, event: str) -> str:
     return "event:" + base64.urlsafe_b64encode(digest)[:22].decode()
 
 
+@lru_cache(maxsize=1 << 15)  # the controller asks for all of them whenever it looks
 def broker_key(uid: str) -> str:
     """Key of a Broker in the definitions bucket."""
     return f"broker.{checked_uid(uid)}"
 
 
+@lru_cache(maxsize=1 << 15)
 def trigger_key(uid: str) -> str:
     """Key of a Trigger in the definitions bucket."""
     return f"trigger.{checked_uid(uid)}"

@@ -12,6 +12,7 @@ class Health:
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
+        self._notes: dict[str, Check] = {}
         self.is_stopping = False
 
     def add(self, name: str, check: Check) -> None:
@@ -22,3 +23,11 @@ class Health:
         """What keeps the process from being ready; empty when nothing does."""
         found = {name: reason for name, check in self._checks.items() if (reason := check())}
         return found | ({"stopping": "the process is shutting down"} if self.is_stopping else {})
+
+    def note(self, name: str, say: Check) -> None:
+        """What ``say`` has to say is shown beside, and keeps nothing from being ready."""
+        self._notes[name] = say
+
+    def notes(self) -> dict[str, str]:
+        """What is worth knowing of a process that is well."""
+        return {name: text for name, say in self._notes.items() if (text := say())}

@@ -30,7 +30,10 @@ def healthz(_request: Request) -> Response:
 def readyz(health: Health) -> Response:
     """200 when the process can do its work, else 503 with the reasons."""
     problems = health.problems()
-    return JSONResponse({"ready": not problems, "problems": problems}, status_code=503 if problems else 200)
+    said: dict[str, object] = {"ready": not problems, "problems": problems}
+    if notes := health.notes():
+        said["notes"] = notes
+    return JSONResponse(said, status_code=503 if problems else 200)
 
 
 def metrics_app(health: Health) -> Starlette:
