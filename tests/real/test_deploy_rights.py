@@ -87,7 +87,7 @@ ITS_RIGHTS = {
 }
 AT_HOME = {
     ("coordination.k8s.io", "leases", "create"),
-    ("coordination.k8s.io", "leases [scaup-controller]", "get patch update"),
+    ("coordination.k8s.io", "leases [scaup-controller]", "get update"),
     ("", "configmaps [config-br-defaults]", "get list watch"),
 }
 
