@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import rawhttp
-from tests.support.deployed import NAMESPACE, OVERLAYS
+from tests.support.deployed import NAMESPACE, OVERLAYS, environment, named, rendered
 from tests.support.natsserver import NatsServer
 from tests.support.realkube import Kube, kube
 from tests.support.services import Service, service
@@ -149,9 +149,12 @@ async def test_who_may_change_a_namespace_may_change_its_brokers_and_who_may_see
 async def installed(cluster: Kube, directory: Path, nats_url: str) -> AsyncIterator[Service]:
     """The controller with its own token and nothing more, and the data plane with nothing at all; gives the ingress."""
     token = cluster.kubectl("create", "token", "scaup-controller", "-n", NAMESPACE).strip()
-    kubeconfig = str(cluster.kubeconfig_of(token))
+    objects = rendered(OVERLAYS / "laptop")
+    told = environment(named(objects, "Deployment", "scaup-controller"), objects)
+    here = {"SCAUP_KUBECONFIG": str(cluster.kubeconfig_of(token)), "SCAUP_PUBLIC_URL": told["SCAUP_PUBLIC_URL"]}
+    here["SCAUP_CONTROLLER_LEASE"] = told["SCAUP_CONTROLLER_LEASE"]
     with (
-        service("controller", directory, nats_url, SCAUP_KUBECONFIG=kubeconfig) as controller,
+        service("controller", directory, nats_url, **here) as controller,
         service("ingress", directory, nats_url) as ingress,
         service("filter", directory, nats_url) as matching,
         service("dispatcher", directory, nats_url) as dispatcher,
@@ -180,6 +183,10 @@ async def test_with_its_own_token_the_controller_does_its_whole_job_and_learns_o
         own.kubectl("apply", "-n", "water", "-f", "-", stdin=DEFINITIONS)
         own.kubectl("wait", "-n", "water", "--for=condition=Ready", "broker/one", "--timeout=30s")
         own.kubectl("wait", "-n", "water", "--for=condition=Ready", "trigger/to-service", "--timeout=30s")
+        url = own.kubectl("get", "broker", "one", "-n", "water", "-o", "jsonpath={.status.address.url}")
+        assert url == "http://scaup-ingress.scaup-system.svc.cluster.local/water/one"
+        lease = ("get", "lease", "scaup-controller", "-n", NAMESPACE, "-o", "jsonpath={.spec.holderIdentity}")
+        assert own.kubectl(*lease), "it leads"
 
         def refused() -> dict[str, str]:
             found = condition(own, "to-pond", "SubscriberResolved")
