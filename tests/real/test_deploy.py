@@ -14,7 +14,7 @@ from tests.support.deployed import NAMESPACE, OVERLAYS, ROOT, kustomization, rem
 from tests.support.realkube import Kube, kube
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 BROKER = """
 apiVersion: eventing.knative.dev/v1

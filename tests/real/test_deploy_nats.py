@@ -24,7 +24,7 @@ from tests.support.events import BROKER, a_broker
 from tests.support.realtools import need
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 BINARY = str(Path(sys.executable).with_name("nats-server"))
 TOKEN = "nats-0123456789abcdef"

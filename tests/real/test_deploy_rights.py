@@ -17,7 +17,7 @@ from tests.support.services import Service, service
 from tests.support.sinks import sink
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 CONTROLLER = f"system:serviceaccount:{NAMESPACE}:scaup-controller"
 PONDS = """
@@ -160,7 +160,7 @@ async def installed(cluster: Kube, directory: Path, nats_url: str) -> AsyncItera
         service("dispatcher", directory, nats_url) as dispatcher,
     ):
         for one in (controller, ingress, matching, dispatcher):
-            await one.until_ready(30)
+            await one.until_ready(60)
         yield ingress
         assert "Traceback" not in controller.log.read_text()
 
@@ -181,8 +181,8 @@ async def test_with_its_own_token_the_controller_does_its_whole_job_and_learns_o
         mine = {"apiVersion": "water.test/v1", "kind": "Pond", "metadata": {"name": "mine"}} | address
         own.kubectl("apply", "-n", "water", "-f", "-", stdin=json.dumps(mine))
         own.kubectl("apply", "-n", "water", "-f", "-", stdin=DEFINITIONS)
-        own.kubectl("wait", "-n", "water", "--for=condition=Ready", "broker/one", "--timeout=30s")
-        own.kubectl("wait", "-n", "water", "--for=condition=Ready", "trigger/to-service", "--timeout=30s")
+        own.kubectl("wait", "-n", "water", "--for=condition=Ready", "broker/one", "--timeout=50s")
+        own.kubectl("wait", "-n", "water", "--for=condition=Ready", "trigger/to-service", "--timeout=50s")
         url = own.kubectl("get", "broker", "one", "-n", "water", "-o", "jsonpath={.status.address.url}")
         assert url == "http://scaup-ingress.scaup-system.svc.cluster.local/water/one"
         lease = ("get", "lease", "scaup-controller", "-n", NAMESPACE, "-o", "jsonpath={.spec.holderIdentity}")
