@@ -26,7 +26,7 @@ from tests.support.realtools import need
 from tests.support.sinks import sink
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
 
 CONTAINERFILE: Final = ROOT / "deploy" / "Containerfile"
 USER: Final = "65532"
