@@ -142,9 +142,6 @@ class Planner:
         self._planned = planned
         return plan
 
-    def _check_broker(self, value: dict[str, Any]) -> CheckedBroker:
-        return check_broker(value, self._replicas)
-
     def _check(
         self,
         values: Iterable[dict[str, Any]],
@@ -173,6 +170,9 @@ class Planner:
             kept[place] = remembered
             result.append(remembered[2])
         return result
+
+    def _check_broker(self, value: dict[str, Any]) -> CheckedBroker:
+        return check_broker(value, self._replicas)
 
     def _plan_broker(self, checked: CheckedBroker, book: Book, planned: dict[str, _Remembered]) -> BrokerPlan:
         dead = checked.delivery.dead_letter
