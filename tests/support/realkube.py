@@ -49,7 +49,7 @@ class Kube:
         """A finished ``kubectl ARGS``, whatever its exit code."""
         command = [str(find_kubectl()), "--kubeconfig", self.kubeconfig, *args]
         env = {**os.environ, "HOME": str(self.home)}  # its caches are this server's
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, env=env, check=False)
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=180, env=env, check=False)
 
     def kubeconfig_of(self, token: str) -> Path:
         """A kubeconfig for who has ``token``."""

@@ -10,6 +10,8 @@ import pytest
 
 HOW: Final = {
     "go": "Go 1.26 or newer, from https://go.dev/dl or your system's packages",
+    "openssl": "OpenSSL, from your system's packages (Debian: openssl)",
+    "unshare": "unshare, of util-linux: on Linux from your system's packages (Debian: util-linux)",
     "node": "Node.js 20 or newer, from https://nodejs.org or your system's packages (Debian: nodejs)",
     "npm": "npm, which comes with Node.js (Debian: npm)",
     "prometheus": "Prometheus, from https://prometheus.io/download or your system's packages (Debian: prometheus)",

@@ -71,6 +71,13 @@ def test_a_trigger_of_a_broker_has_a_definition_with_everything_filled_in() -> N
     assert found.dependency.is_true
 
 
+def test_a_broker_that_does_not_say_on_how_many_servers_is_kept_on_as_many_as_the_controller_is_told() -> None:
+    said = broker("said", uid="said", annotations={"scaup.dev/replicas": "1"})
+    plan = Planner(replicas=3).plan([broker("silent"), said], [], Api().look)
+    definitions = {name: one.definition for (_, name), one in plan.brokers.items()}
+    assert {name: one.replicas for name, one in definitions.items() if one} == {"silent": 3, "said": 1}
+
+
 def test_brokers_of_other_classes_and_their_triggers_are_not_touched() -> None:
     for other in ("Kafka", None):
         plan = planned([broker(annotations={"eventing.knative.dev/broker.class": other})], [trigger()])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from scaup.controller.settings import ControllerSettings
 from scaup.core.model.errors import SettingsError
 from scaup.core.runtime.settings import BusSettings, Listen, Secret, ServiceSettings, describe, load, setting
 from scaup.filter.settings import FilterSettings
@@ -112,3 +113,9 @@ def test_every_setting_says_its_name_default_and_meaning(kind: type) -> None:
 
 def test_a_process_without_a_name_makes_one_up() -> None:
     assert ServiceSettings().replica_name == ServiceSettings().replica_name != ""
+
+
+def test_a_number_of_servers_that_survives_no_more_than_a_smaller_one_is_refused() -> None:
+    assert load(ControllerSettings, {"SCAUP_CONTROLLER_DEFAULT_REPLICAS": "3"}).default_replicas == 3
+    with pytest.raises(SettingsError, match="SCAUP_CONTROLLER_DEFAULT_REPLICAS = '2': expected 1, 3 or 5"):
+        load(ControllerSettings, {"SCAUP_CONTROLLER_DEFAULT_REPLICAS": "2"})

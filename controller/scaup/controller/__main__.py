@@ -46,6 +46,7 @@ async def _control(settings: ControllerSettings, life: Life) -> None:
         life.health.note("controller", controller.standing_by)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(bus.until_closed(), name="bus")
+            controller.keep_on(settings.default_replicas)
             tasks.create_task(controller.run(), name="controller")
             if settings.sinkbinding:
                 tasks.create_task(SinkBindings(api).run(), name="sinkbindings")

@@ -46,14 +46,17 @@ class Storage:
     dedupe_window_s: float = 0.0
 
 
-def check_storage(annotations: dict[str, Any]) -> Storage:
-    """The storage that a Broker's annotations ask for; raises DefinitionError naming the one that is wrong."""
+def check_storage(annotations: dict[str, Any], replicas: int = 1) -> Storage:
+    """The storage that a Broker's annotations ask for; raises DefinitionError naming the one that is wrong.
+
+    ``replicas`` is for a Broker that does not say on how many servers it is kept.
+    """
     window = _window(annotations.get(DEDUPE_WINDOW))
     return Storage(
         _bytes(annotations.get(LOG_MAX_BYTES)),
         # When NATS starts anew it knows again what the log still holds, and nothing else.
         max(_age(annotations.get(HISTORY_MAX_AGE)), window),
-        _replicas(annotations.get(REPLICAS)),
+        _replicas(annotations.get(REPLICAS), replicas),
         window,
     )
 
@@ -131,9 +134,9 @@ def _window(text: Any) -> float:
     return seconds
 
 
-def _replicas(text: Any) -> int:
+def _replicas(text: Any, default: int) -> int:
     if text is None:
-        return 1
+        return default
     if text not in {"1", "3", "5"}:
         raise mistake(known.REPLICAS, text)
     return int(text)

@@ -115,6 +115,10 @@ class Controller:
             or self._passing.why_not(asyncio.get_running_loop().time())
         )
 
+    def keep_on(self, replicas: int) -> None:
+        """On so many servers is a Broker kept that does not say on how many. To be said before ``run``."""
+        self._planner = Planner(replicas)
+
     async def run(self) -> None:
         """Everything at once. Never ends; cancelled to stop."""
         self._began = asyncio.get_running_loop().time()

@@ -98,8 +98,11 @@ class CheckedTrigger:
     note: Condition | None = None
 
 
-def check_broker(value: dict[str, Any]) -> CheckedBroker:
-    """What a Broker asks for. Raises DefinitionError only where the object cannot be told from others."""
+def check_broker(value: dict[str, Any], replicas: int = 1) -> CheckedBroker:
+    """What a Broker asks for, on ``replicas`` servers where it does not say on how many.
+
+    Raises DefinitionError only where the object cannot be told from others.
+    """
     who = identity(value)
     parts, error = sections(BrokerSpec, value.get("spec"), "spec")
     problems = [("SpecInvalid", str(error))] if error else []
@@ -108,7 +111,7 @@ def check_broker(value: dict[str, Any]) -> CheckedBroker:
         problems.append(("DeliveryInvalid", delivery.problem))
     definition = None
     try:
-        storage = check_storage(annotations_of(value))
+        storage = check_storage(annotations_of(value), replicas)
         definition = BrokerDefinition(
             uid=BrokerUid(who.uid),
             namespace=who.namespace,

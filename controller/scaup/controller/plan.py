@@ -105,7 +105,8 @@ _Remembered = tuple[tuple[Any, ...], Any]
 class Planner:
     """Makes plans, and remembers what it found about objects that have not changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, replicas: int = 1) -> None:
+        self._replicas = replicas
         self._checked: dict[tuple[str, str, str], tuple[Any, tuple[Any, ...], Any]] = {}
         self._planned: dict[str, _Remembered] = {}
 
@@ -116,7 +117,7 @@ class Planner:
         ours = [value for value in broker_values if is_ours(value)]
         others = {_name(value) for value in broker_values if not is_ours(value)}
         kept: dict[tuple[str, str, str], tuple[Any, tuple[Any, ...], Any]] = {}
-        checked_brokers = self._check(ours, (check_broker, broken_broker), kept, unusable)
+        checked_brokers = self._check(ours, (self._check_broker, broken_broker), kept, unusable)
         checked_triggers = [
             checked
             for checked in self._check(triggers, (check_trigger, broken_trigger), kept, unusable)
@@ -169,6 +170,9 @@ class Planner:
             kept[place] = remembered
             result.append(remembered[2])
         return result
+
+    def _check_broker(self, value: dict[str, Any]) -> CheckedBroker:
+        return check_broker(value, self._replicas)
 
     def _plan_broker(self, checked: CheckedBroker, book: Book, planned: dict[str, _Remembered]) -> BrokerPlan:
         dead = checked.delivery.dead_letter

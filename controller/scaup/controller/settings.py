@@ -7,6 +7,18 @@ from dataclasses import dataclass, field
 from scaup.core.runtime.settings import BusSettings, Listen, ServiceSettings, setting
 
 
+class Replicas(int):
+    """On how many servers of NATS something is kept: 1, 3 or 5."""
+
+    @classmethod
+    def parse(cls, text: str) -> Replicas:
+        """Raises ValueError for every other number: an even one survives no more than the one below it."""
+        if text not in {"1", "3", "5"}:
+            msg = "expected 1, 3 or 5"
+            raise ValueError(msg)
+        return cls(text)
+
+
 @dataclass(frozen=True, slots=True)
 class ControllerSettings:
     """What a controller needs to know before it starts."""
@@ -15,6 +27,11 @@ class ControllerSettings:
         "SCAUP_KUBECONFIG",
         None,
         "File that says where the Kubernetes API is. Where not set: the cluster this runs in, else ~/.kube/config.",
+    )
+    default_replicas: Replicas = setting(
+        "SCAUP_CONTROLLER_DEFAULT_REPLICAS",
+        Replicas(1),
+        "On how many servers of NATS a Broker is kept that has no annotation scaup.dev/replicas: 1, 3 or 5.",
     )
     public_url: str = setting(
         "SCAUP_PUBLIC_URL",

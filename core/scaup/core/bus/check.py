@@ -54,7 +54,8 @@ async def problems(access: BusAccess, *, within_s: float = _WITHIN_S) -> list[st
         return [f"NATS at {without_secret(access.url)}{_UNREACHABLE}: {why or _in_words(error)}"]
     finally:
         with suppress(Exception):
-            await client.close()
+            async with asyncio.timeout(within_s):  # after a TLS handshake that failed the client waits for ever
+                await client.close()
         if transport := client._transport:  # noqa: SLF001 - a refused connection is left open by the client
             transport.close()  # type: ignore[no-untyped-call]
 
