@@ -1,6 +1,7 @@
 """Sinks by reference on a genuine cluster: any kind, from its first reference to its last, and the rights it needs.
 
-The controller runs under a token that may see Brokers, Triggers, Services and the kinds of the group ``pond.test``.
+The controller runs under a token that may see Brokers, Triggers, Services, the kinds of the group ``pond.test`` and one
+ConfigMap: the one with the defaults of Brokers.
 """
 
 from __future__ import annotations
@@ -43,13 +44,19 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
             rule("pond.test", "*"),
             rule("", "services"),
         ]
-        with installation(cluster, tmp_path_factory.mktemp("ducks"), str(cluster.kubeconfig_of(TOKEN))) as running:
+        few = str(cluster.kubeconfig_of(TOKEN))
+        defaults = {"SCAUP_CONTROLLER_DEFAULTS": f"{NS}/config-br-defaults"}
+        with installation(cluster, tmp_path_factory.mktemp("ducks"), few, **defaults) as running:
             meta = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "scaup"}}
             role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "scaup"}
             subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "scaup"}
+            local = {**meta, "metadata": {"name": "scaup", "namespace": NS}}
+            one = rule("", "configmaps") | {"resourceNames": ["config-br-defaults"]}
             running.apply(
                 {**meta, "kind": "ClusterRole", "rules": rules},
                 {**meta, "kind": "ClusterRoleBinding", "roleRef": role, "subjects": [subject]},
+                {**local, "kind": "Role", "rules": [one]},
+                {**local, "kind": "RoleBinding", "roleRef": role | {"kind": "Role"}, "subjects": [subject]},
                 broker("default", NS),
             )
             running.wait_ready("broker/default", namespace=NS)
@@ -220,3 +227,28 @@ async def test_what_knative_refuses_is_not_ready_here(
 
 async def test_the_controller_is_ready_although_some_kinds_are_refused(here: Installation) -> None:
     assert (await rawhttp.send(here.controller.metrics_port, "GET", "/readyz")).status == 200
+
+
+async def test_a_broker_without_class_gets_it_from_the_one_config_map_that_may_be_read_and_keeps_it(
+    here: Installation,
+) -> None:
+    """control-plane.md CP-6 (SHOULD), CP-7 (RECOMMENDED) and CP-8: without any right to write Brokers."""
+    text = (
+        f"namespaceDefaults: {{{NS}: {{brokerClass: Scaup, delivery: {{deadLetterSink: {{uri: 'http://d.test/'}}}}}}}}"
+    )
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "config-br-defaults", "namespace": NS}}
+    nameless = broker("nameless", NS)
+    del nameless["metadata"]["annotations"]
+    here.apply(nameless, config | {"data": {"default-br-config": text}})
+    here.wait_ready("broker/nameless", namespace=NS)
+    status = here.get("broker", "nameless", NS)["status"]
+    assert status["annotations"] == {"eventing.knative.dev/broker.class": "Scaup"}
+    assert status["deadLetterSinkUri"] == "http://d.test/"
+
+    here.cluster.kubectl("delete", "-n", NS, "configmap/config-br-defaults")
+    await eventually(
+        lambda: "deadLetterSinkUri" not in here.get("broker", "nameless", NS)["status"], "no defaults any more"
+    )
+    assert here.condition("broker", "nameless", NS)["status"] == "True"
+    url = here.get("broker", "nameless", NS)["status"]["address"]["url"]
+    assert (await here.post(url.partition(str(here.ingress.port))[2], "kept")).status == 202

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 
+from scaup.controller.defaultsmap import DefaultsMap
 from scaup.controller.farewell import Farewell
 from scaup.controller.histories import Histories
 from scaup.controller.kube import Api
@@ -48,11 +49,14 @@ _NOTHING: Final = ("", None, None)
 class Controller:
     """One controller. Only one at a time may run on a bus."""
 
-    def __init__(self, bus: Bus, api: Api, public_url: str, keep_dead_letters_s: float = 7 * 86_400.0) -> None:
+    def __init__(
+        self, bus: Bus, api: Api, public_url: str, keep_dead_letters_s: float = 7 * 86_400.0, defaults: str = ""
+    ) -> None:
         self._bus = bus
         self._api = api
         self._wake = asyncio.Event()
         self._planner = Planner()
+        self._defaults = DefaultsMap(defaults, self._wake.set)
         self._truth = Truth(public_url)
         self._snapshot = Snapshot(bus, self._wake.set)
         self._provisioner = Provisioner(bus)
@@ -86,6 +90,8 @@ class Controller:
         self._began = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as tasks:
             self._observed = Observed(self._api, tasks, self._wake.set)
+            if self._defaults.is_named:
+                tasks.create_task(self._defaults.follow(self._api), name="defaults")
             tasks.create_task(self._snapshot.follow(), name="snapshot")
             tasks.create_task(self._roster.follow(self._bus, self._look_at_fleet), name="replicas")
             tasks.create_task(self._histories.follow(self._bus, self._look_at_fleet), name="histories")
@@ -101,7 +107,12 @@ class Controller:
             await self._wake.wait()
             await asyncio.sleep(max(_GATHER_S, took))  # under many changes at most half of the time goes into looking
             self._wake.clear()
-            if not (observed.is_complete and self._snapshot.is_loaded and self._roster.is_loaded):
+            if not (
+                observed.is_complete
+                and self._defaults.is_settled
+                and self._snapshot.is_loaded
+                and self._roster.is_loaded
+            ):
                 continue
             began = loop.time()
             try:
@@ -116,7 +127,8 @@ class Controller:
 
     async def _pass(self, observed: Observed) -> None:
         """From what is there to what shall be, once. Raises BusError where the bus is away: then all of it again."""
-        plan = self._planner.plan(observed.brokers.objects.values(), observed.triggers.objects.values(), observed.look)
+        brokers, triggers = observed.brokers.objects.values(), observed.triggers.objects.values()
+        plan = self._planner.plan(brokers, triggers, observed.look, self._defaults.now())
         self._say_unusable(plan)
         observed.follow(plan.collections)
         await self._provision(plan)

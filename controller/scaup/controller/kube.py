@@ -92,12 +92,15 @@ class Api:
         """Merge ``status`` into an object's, if it is still the object of that uid (else refused with 409)."""
         await self.request("PATCH", f"{path}/status", body={"metadata": {"uid": uid}, "status": status})
 
-    async def list(self, path: str) -> tuple[list[dict[str, Any]], str]:
-        """All objects under ``path`` and the resourceVersion they were read at, page by page."""
+    async def list(self, path: str, fields: str = "") -> tuple[list[dict[str, Any]], str]:
+        """All objects under ``path`` and the resourceVersion they were read at, page by page.
+
+        ``fields`` is a field selector: with ``metadata.name=…`` the right for that one object is enough.
+        """
         items: list[dict[str, Any]] = []
         token = ""
         while True:
-            query = {"limit": _PAGE} | ({"continue": token} if token else {})
+            query = {"limit": _PAGE} | ({"continue": token} if token else {}) | _selecting(fields)
             page = await self.request("GET", path, query=query)
             items += [item for item in page.get("items") or () if isinstance(item, dict)]
             metadata = page.get("metadata") or {}
@@ -106,7 +109,9 @@ class Api:
                 return items, str(metadata.get("resourceVersion", ""))
 
     @asynccontextmanager
-    async def watch(self, path: str, resource_version: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    async def watch(
+        self, path: str, resource_version: str, fields: str = ""
+    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """The changes under ``path`` after ``resource_version``, until the server ends the watch.
 
         Entering means that the server has begun to answer. Raises ApiRefusedError (status 410: too old a version)
@@ -117,7 +122,7 @@ class Api:
             "resourceVersion": resource_version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": WATCH_S,
-        }
+        } | _selecting(fields)
         timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_SILENCE_S)
         response = await self._send("GET", path, query, None, timeout)
         try:
@@ -143,6 +148,10 @@ class Api:
             return response
         async with response:
             raise await _refused(f"{method} {path}", response)
+
+
+def _selecting(fields: str) -> dict[str, str]:
+    return {"fieldSelector": fields} if fields else {}
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from scaup.controller.api import BROKER_KIND, TRIGGER_KIND, Identity, annotations_of, identity, is_ours
+from scaup.controller.api import BROKER_KIND, TRIGGER_KIND, Identity, annotations_of, identity
 from scaup.controller.checks import (
     CheckedBroker,
     CheckedDelivery,
@@ -23,6 +23,7 @@ from scaup.controller.checks import (
     check_trigger,
 )
 from scaup.controller.conditions import Condition, false, true, unknown
+from scaup.controller.defaults import NO_DEFAULTS, Defaults, is_ours
 from scaup.controller.resolve import Absent, Found, Lookup, NotKnownYet, Ref, Resolved, resolve_reference
 from scaup.core.model.definitions import (
     Address,
@@ -62,7 +63,8 @@ class BrokerPlan:
     problem: Condition | None
     dead_letter: SinkPlan
     key: str
-    note: Condition | None = None
+    notes: tuple[Condition, ...] = ()
+    has_default_class: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class TriggerPlan:
     dependency: Condition
     address_keys: tuple[str, ...]
     key: str
-    note: Condition | None = None
+    notes: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +110,28 @@ class Planner:
     def __init__(self) -> None:
         self._checked: dict[tuple[str, str, str], tuple[Any, tuple[Any, ...], Any]] = {}
         self._planned: dict[str, _Remembered] = {}
+        self._defaults = NO_DEFAULTS
 
-    def plan(self, brokers: Iterable[dict[str, Any]], triggers: Iterable[dict[str, Any]], lookup: Lookup) -> Plan:
+    def plan(
+        self,
+        brokers: Iterable[dict[str, Any]],
+        triggers: Iterable[dict[str, Any]],
+        lookup: Lookup,
+        defaults: Defaults = NO_DEFAULTS,
+    ) -> Plan:
         """The plan for what was observed. Never raises for what an author wrote."""
         unusable: list[str] = []
-        broker_values = list(brokers)
-        ours = [value for value in broker_values if is_ours(value)]
-        others = {_name(value) for value in broker_values if not is_ours(value)}
+        if defaults != self._defaults:  # what was found of Brokers was found by others
+            self._defaults = defaults
+            self._checked = {place: one for place, one in self._checked.items() if place[0] != check_broker.__name__}
+        ours, others = [], set()
+        for value in brokers:
+            if is_ours(value, defaults):
+                ours.append(value)
+            else:
+                others.add(_name(value))
         kept: dict[tuple[str, str, str], tuple[Any, tuple[Any, ...], Any]] = {}
-        checked_brokers = self._check(ours, (check_broker, broken_broker), kept, unusable)
+        checked_brokers = self._check(ours, (self._check_broker, broken_broker), kept, unusable)
         checked_triggers = [
             checked
             for checked in self._check(triggers, (check_trigger, broken_trigger), kept, unusable)
@@ -153,7 +168,7 @@ class Planner:
         result: list[C] = []
         for value in values:
             where: tuple[str, str] = _name(value)
-            place = (check.__name__, *where)
+            place = (check.__name__.removeprefix("_"), *where)
             remembered = self._checked.get(place)
             if remembered is None or remembered[0] is not value:  # what did not change is the very same object
                 try:
@@ -170,6 +185,9 @@ class Planner:
             result.append(remembered[2])
         return result
 
+    def _check_broker(self, value: dict[str, Any]) -> CheckedBroker:
+        return check_broker(value, self._defaults)
+
     def _plan_broker(self, checked: CheckedBroker, book: Book, planned: dict[str, _Remembered]) -> BrokerPlan:
         dead = checked.delivery.dead_letter
         key, inputs = broker_key(checked.identity.uid), (checked, _looked_up(dead, book))
@@ -180,7 +198,8 @@ class Planner:
             problem=checked.problem,
             dead_letter=plan_dead_letter(dead, book),
             key=key,
-            note=checked.note,
+            notes=_present(checked.note, checked.defaults_note),
+            has_default_class=checked.has_default_class,
         )
         planned[key] = (inputs, plan)
         return plan
@@ -237,7 +256,8 @@ def plan_trigger(
     dead_letter = plan_dead_letter(delivery.dead_letter, book)
     is_sound = checked.problem is None and not checked.subscriber.problem and delivery.is_sound
     definition = None
-    if broker is not None and checked.holding is not None and not checked.broken:
+    keep = checked.broken or checked.holding is None or bool(delivery.unknown)
+    if broker is not None and checked.holding is not None and not keep:
         definition = TriggerDefinition(
             uid=TriggerUid(checked.identity.uid),
             namespace=checked.identity.namespace,
@@ -260,7 +280,7 @@ def plan_trigger(
         broker=checked.broker,
         broker_uid=broker.identity.uid if broker else None,
         definition=definition,
-        keep=checked.broken or checked.holding is None,
+        keep=keep,
         problem=_subscription_problem(checked, broker, delivery),
         broker_problem=_broker_problem(checked, broker),
         subscriber=subscriber,
@@ -268,7 +288,7 @@ def plan_trigger(
         dependency=_dependency(checked, dependency),
         address_keys=tuple(ref.key for ref in refs),
         key=trigger_key(checked.identity.uid),
-        note=checked.note,
+        notes=_present(checked.note),
     )
 
 
@@ -301,6 +321,11 @@ def _plan_sink(sink: Sink, book: Book, name: str, what: str) -> SinkPlan:
         return SinkPlan(false(name, f"{what}HasNoSuchAddress", str(error)))
 
 
+def _present(*notes: Condition | None) -> tuple[Condition, ...]:
+    """Those that there are; there is no such condition while there is nothing to say."""
+    return tuple(one for one in notes if one is not None)
+
+
 def _broker_problem(checked: CheckedTrigger, broker: BrokerPlan | None) -> Condition | None:
     if checked.broken:
         return unknown("BrokerReady", "BrokerUnknown", "the Trigger cannot be read")
@@ -321,6 +346,8 @@ def _subscription_problem(
         return false("SubscriptionReady", "NotSubscribed", "there is no Broker to subscribe to")
     if checked.subscriber.problem:
         return false("SubscriptionReady", "NotSubscribed", "no event is matched before the subscriber is mended")
+    if delivery.unknown:
+        return false("SubscriptionReady", "DefaultsInvalid", delivery.unknown)
     if not delivery.is_sound:
         return false("SubscriptionReady", "NotSubscribed", "no event is matched before the delivery is mended")
     return None

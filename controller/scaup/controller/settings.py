@@ -26,6 +26,12 @@ class ControllerSettings:
         604_800.0,
         "How long dead letters are kept after their Trigger or Broker was deleted, in seconds.",
     )
+    defaults: str = setting(
+        "SCAUP_CONTROLLER_DEFAULTS",
+        "",
+        "The ConfigMap with the defaults of Brokers, as namespace/name; empty: none. Its shape is Knative's "
+        "(config-br-defaults).",
+    )
     metrics_listen: Listen = setting(
         "SCAUP_METRICS_LISTEN", Listen("127.0.0.1", 9094), "Address of /metrics, /healthz and /readyz."
     )
