@@ -5,7 +5,6 @@ The data plane runs as processes beside a genuine API server; nobody writes a de
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -26,6 +25,7 @@ POND = {"apiVersion": "pond.test/v1", "kind": "Pond"}
 def here(cluster: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """One installation for all tests of this file, each of which has a namespace of its own."""
     install_kinds(cluster)
+    cluster.kubectl("delete", "brokers,triggers", "--all", "--all-namespaces")  # whatever others have left
     apply_kinds(cluster, custom_kind("pond.test", "v1", "Pond", "ponds"))
     with installation(cluster, tmp_path_factory.mktemp("scenario")) as running:
         yield running
@@ -162,8 +162,7 @@ async def test_nothing_is_written_where_nothing_has_changed(here: Installation) 
     here.wait_ready("broker/default", "trigger/t", namespace=ns)
 
     def versions() -> list[str]:
-        listed = json.loads(here.cluster.kubectl("get", "brokers,triggers", "-n", ns, "-o", "json"))["items"]
-        return [item["metadata"]["resourceVersion"] for item in listed]
+        return [item["metadata"]["resourceVersion"] for item in here.listed("brokers,triggers", ns)]
 
     before = versions()
     # Another Trigger goes its whole way meanwhile: the controller has looked at everything again by then.

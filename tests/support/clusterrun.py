@@ -27,6 +27,9 @@ class Installation:
     controller: Service
     ingress: Service
     rest: list[Service] = field(default_factory=list)
+    """The filter and the dispatcher, in that order."""
+    stack: ExitStack = field(default_factory=ExitStack)
+    """What is started in place of another ends with the installation."""
 
     def apply(self, *objects: dict[str, Any]) -> None:
         """``kubectl apply`` these, all in one go."""
@@ -43,6 +46,13 @@ class Installation:
         """An object as it is now; empty where there is none."""
         done = self.cluster.kubectl_run("get", resource, name, "-n", namespace, "-o", "json")
         return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
+
+    def listed(self, resources: str, namespace: str) -> list[dict[str, Any]]:
+        """All objects of some kinds in a namespace."""
+        found: list[dict[str, Any]] = json.loads(self.cluster.kubectl("get", resources, "-n", namespace, "-o", "json"))[
+            "items"
+        ]
+        return found
 
     def condition(self, resource: str, name: str, namespace: str, condition: str = "Ready") -> dict[str, Any]:
         """A condition of an object; empty where it has none of that name."""
@@ -105,4 +115,4 @@ def installation(cluster: Kube, directory: Path, kubeconfig: str = "", **control
             "SCAUP_PUBLIC_URL": f"http://127.0.0.1:{ingress.port}",
         }
         running = start("controller", **(settings | controller))
-        yield Installation(cluster, nats, running, ingress, [start("filter"), start("dispatcher")])
+        yield Installation(cluster, nats, running, ingress, [start("filter"), start("dispatcher")], stack)

@@ -7,6 +7,7 @@ Triggers of which one changed is cheap enough to be made anew for every change.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -40,6 +41,7 @@ from scaup.core.model.names import BrokerUid, TriggerUid, broker_key, trigger_ke
 Book = dict[Ref, Resolved]
 C = TypeVar("C", CheckedBroker, CheckedTrigger)
 NO_DELIVERY = CheckedDelivery()
+_WORD = re.compile(r"[A-Z][A-Za-z0-9]{0,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,7 +384,9 @@ def _copied_ready(name: str, ref: str, value: dict[str, Any]) -> Condition:
         return unknown(name, "GenerationNotEqual", f"{ref} has not been observed in its present generation")
     if ready.get("status") == "True":
         return true(name)
-    reason, message = str(ready.get("reason") or "DependencyNotReady"), str(ready.get("message") or "")
+    reason, message = str(ready.get("reason") or ""), str(ready.get("message") or "")
+    if not _WORD.fullmatch(reason):  # CP-42: ours is a word, whatever theirs is
+        reason, message = "DependencyNotReady", f"{reason}: {message}".strip(": ")
     make = false if ready.get("status") == "False" else unknown
     return make(name, reason, f"{ref} is not Ready: {message}".removesuffix(": "))
 
