@@ -232,7 +232,7 @@ async def test_the_controller_is_ready_although_some_kinds_are_refused(here: Ins
 async def test_a_broker_without_class_gets_it_from_the_one_config_map_that_may_be_read_and_keeps_it(
     here: Installation,
 ) -> None:
-    """control-plane.md CP-6 (SHOULD), CP-7 (RECOMMENDED) and CP-8: without any right to write Brokers."""
+    """control-plane.md CP-6, SHOULD, and CP-7, RECOMMENDED; for its life, and without any right to write Brokers."""
     text = (
         f"namespaceDefaults: {{{NS}: {{brokerClass: Scaup, delivery: {{deadLetterSink: {{uri: 'http://d.test/'}}}}}}}}"
     )
