@@ -85,12 +85,13 @@ def test_cp_7_a_broker_without_class_is_ours_where_the_default_is_and_stays_it()
     assert is_ours(of("kafka", broker()), defaults())
 
 
-def test_the_class_by_default_is_written_into_the_status_and_one_that_is_said_is_not() -> None:
+def test_the_class_stands_in_the_status_so_that_it_is_not_lost_with_an_annotation() -> None:
     well = true("X")
-    for value, written in ((without_class(), CLASS), (broker(), None)):
+    for value in (without_class(), broker()):
         (plan,) = planned(defaults(), of("orders", value)).brokers.values()
         fields = dict(broker_report(plan, well, (well, well), "http://b.test").fields)
-        assert fields.get("annotations") == written
+        assert fields["annotations"] == CLASS
+        assert is_ours(without_class() | {"status": fields}, NO_DEFAULTS)
 
 
 def test_every_field_of_a_default_delivery_is_taken_over_and_its_reference_is_of_the_brokers_namespace() -> None:

@@ -79,7 +79,6 @@ class CheckedBroker:
     delivery: CheckedDelivery
     problem: Condition | None = None
     note: Condition | None = None
-    has_default_class: bool = False
     defaults_note: Condition | None = None
 
 
@@ -129,15 +128,13 @@ def check_broker(value: dict[str, Any], defaults: Defaults = NO_DEFAULTS) -> Che
         )
     except DefinitionError as wrong:
         problems.append(("AnnotationInvalid", str(wrong)))
-    has_default_class = CLASS_ANNOTATION not in annotations_of(value)
-    is_concerned = has_default_class or parts.get("delivery") is None
+    is_concerned = CLASS_ANNOTATION not in annotations_of(value) or parts.get("delivery") is None
     return CheckedBroker(
         who,
         definition,
         delivery,
         _condition("TriggerChannelReady", problems),
         check_names("Broker", annotations_of(value)),
-        has_default_class,
         note("DefaultsKnown", "DefaultsInvalid", _stays(defaults)) if defaults.problem and is_concerned else None,
     )
 

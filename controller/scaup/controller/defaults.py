@@ -21,7 +21,7 @@ from scaup.core.model.errors import DefinitionError
 
 KEY: Final = "default-br-config"
 PINNED: Final = CLASS_ANNOTATION
-"""In ``status.annotations`` of a Broker that has its class by default: it keeps it whatever the default is later."""
+"""In ``status.annotations`` of a Broker of ours: without an annotation it stays ours, whatever the default is."""
 
 
 class _ClassEntry(Reference):
@@ -94,7 +94,7 @@ NOT_KNOWN: Final = Defaults(is_known=False)
 def is_ours(broker: dict[str, Any], defaults: Defaults = NO_DEFAULTS) -> bool:
     """Whether a Broker is of our class (CP-6): it says so, or says nothing and has it by default (CP-7).
 
-    Once it had it by default it keeps it (CP-8): to lose its class is to lose its events.
+    Once it was ours it stays so until it says another class (CP-8): to lose its class is to lose its events.
     """
     said = annotations_of(broker).get(CLASS_ANNOTATION)
     if said is not None:
@@ -107,7 +107,7 @@ def is_ours(broker: dict[str, Any], defaults: Defaults = NO_DEFAULTS) -> bool:
 
 
 def is_pinned(broker: dict[str, Any]) -> bool:
-    """Whether a Broker's status says that it got our class by default."""
+    """Whether a Broker's status says that it is of our class."""
     status = broker.get("status")
     noted = status.get("annotations") if isinstance(status, dict) else None
     return isinstance(noted, dict) and noted.get(PINNED) == OUR_CLASS

@@ -66,7 +66,6 @@ class BrokerPlan:
     dead_letter: SinkPlan
     key: str
     notes: tuple[Condition, ...] = ()
-    has_default_class: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +200,6 @@ class Planner:
             dead_letter=plan_dead_letter(dead, book),
             key=key,
             notes=_present(checked.note, checked.defaults_note),
-            has_default_class=checked.has_default_class,
         )
         planned[key] = (inputs, plan)
         return plan

@@ -72,8 +72,7 @@ def broker_report(plan: BrokerPlan, channel: Condition, live: tuple[Condition, C
         *plan.notes,
     )
     fields = {"address": {"url": url} if channel.is_true else None} | _sink_fields("deadLetterSink", plan.dead_letter)
-    if plan.has_default_class:  # CP-8: no other default takes it away
-        fields["annotations"] = {PINNED: OUR_CLASS}
+    fields["annotations"] = {PINNED: OUR_CLASS}  # CP-8: neither another default nor a lost annotation takes it away
     return _report(plan.identity.generation, fields, conditions)
 
 
