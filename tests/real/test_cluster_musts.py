@@ -18,7 +18,7 @@ from tests.support.services import service
 from tests.support.sinks import OK, Sink, answer, reply, sink
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 QUICK = {"retry": 2, "backoffPolicy": "linear", "backoffDelay": "PT0.05S"}
 WORD = re.compile(r"[A-Z][A-Za-z0-9]*")
@@ -31,6 +31,7 @@ def here(cluster: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[In
     install_kinds(cluster)
     apply_kinds(cluster, custom_kind("pond.test", "v1", "Pond", "ponds"))
     with installation(cluster, tmp_path_factory.mktemp("musts")) as running:
+        running.until_ready()
         yield running
 
 

@@ -16,7 +16,7 @@ from tests.support.realkube import Kube
 from tests.support.sinks import answer, sink
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 POND = {"apiVersion": "pond.test/v1", "kind": "Pond"}
 
@@ -28,6 +28,7 @@ def here(cluster: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[In
     cluster.kubectl("delete", "brokers,triggers", "--all", "--all-namespaces")  # whatever others have left
     apply_kinds(cluster, custom_kind("pond.test", "v1", "Pond", "ponds"))
     with installation(cluster, tmp_path_factory.mktemp("scenario")) as running:
+        running.until_ready()
         yield running
 
 
@@ -58,7 +59,6 @@ async def nothing_left(here: Installation, but: set[str] | None = None) -> None:
 async def test_an_event_goes_where_the_address_says_and_all_that_was_made_can_be_deleted(here: Installation) -> None:
     """control-plane.md CP-1, CP-2, CP-3, CP-11, CP-18, CP-30, MUST."""
     ns = "story"
-    await here.ingress.until_ready(60)
     here.cluster.kubectl("create", "namespace", ns)
     async with sink() as first, sink() as second:
         here.apply(

@@ -16,7 +16,7 @@ from tests.support.clusterrun import GROUP, Installation, broker, installation, 
 from tests.support.realkube import kube
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 NS = "ducks"
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -59,6 +59,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
                 {**local, "kind": "RoleBinding", "roleRef": role | {"kind": "Role"}, "subjects": [subject]},
                 broker("default", NS),
             )
+            running.until_ready()
             running.wait_ready("broker/default", namespace=NS)
             yield running
 

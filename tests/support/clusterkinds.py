@@ -19,7 +19,7 @@ def install_kinds(cluster: Kube) -> None:
 def apply_kinds(cluster: Kube, *definitions: dict[str, Any]) -> None:
     """Define kinds, and wait until they are served."""
     for value in definitions:
-        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(value))
+        cluster.kubectl("apply", "--validate=false", "-f", "-", stdin=json.dumps(value))
     names = [f"crd/{value['metadata']['name']}" for value in definitions]
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=45s", *names)
 
