@@ -19,7 +19,8 @@ SINK = {"uri": "http://sink.test/"}
 
 
 def start(w: World) -> None:
-    made = Controller(w.bus, w.api, PUBLIC_URL, defaults="default/config-br-defaults")
+    made = Controller(w.bus, w.api, PUBLIC_URL)
+    made.default_by("default/config-br-defaults")
     w.running.append(asyncio.create_task(made.run()))
 
 
@@ -76,4 +77,4 @@ async def test_a_wrong_name_of_the_config_map_is_a_wrong_setting(nats: NatsServe
     async with world(tmp_path, nats.url) as w:
         for wrong in ("config-br-defaults", "a/b/c", "/x", "x/"):
             with pytest.raises(SettingsError, match="expected namespace/name"):
-                Controller(w.bus, w.api, PUBLIC_URL, defaults=wrong)
+                Controller(w.bus, w.api, PUBLIC_URL).default_by(wrong)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.clusterkinds import apply_kinds, custom_kind, install_kinds
 from tests.support.clusterrun import Installation, broker, installation, trigger
+from tests.support.openkinds import apply_kinds, custom_kind, install_kinds
 from tests.support.realkube import Kube
 from tests.support.services import service
 from tests.support.sinks import OK, Sink, answer, reply, sink

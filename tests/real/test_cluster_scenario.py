@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from scaup.core.bus.connection import BusAccess, connect
-from tests.support.clusterkinds import apply_kinds, custom_kind, install_kinds
 from tests.support.clusterrun import Installation, broker, installation, trigger
+from tests.support.openkinds import apply_kinds, custom_kind, install_kinds
 from tests.support.realkube import Kube
 from tests.support.sinks import answer, sink
 from tests.support.waiting import eventually

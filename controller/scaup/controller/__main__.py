@@ -33,7 +33,8 @@ async def _control(settings: ControllerSettings, life: Life) -> None:
     life.health.add("bus", lambda: "not connected to NATS yet")
     async with kube.connect(settings.kubeconfig) as api, connect(settings.bus.access(), "scaup-controller") as bus:
         watch_bus(bus, life.health)
-        controller = Controller(bus, api, settings.public_url, settings.keep_dead_letters_s, settings.defaults)
+        controller = Controller(bus, api, settings.public_url, settings.keep_dead_letters_s)
+        controller.default_by(settings.defaults)
         life.health.add("controller", controller.why_not_ready)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(bus.until_closed(), name="bus")

@@ -49,14 +49,11 @@ _NOTHING: Final = ("", None, None)
 class Controller:
     """One controller. Only one at a time may run on a bus."""
 
-    def __init__(
-        self, bus: Bus, api: Api, public_url: str, keep_dead_letters_s: float = 7 * 86_400.0, defaults: str = ""
-    ) -> None:
+    def __init__(self, bus: Bus, api: Api, public_url: str, keep_dead_letters_s: float = 7 * 86_400.0) -> None:
         self._bus = bus
         self._api = api
         self._wake = asyncio.Event()
         self._planner = Planner()
-        self._defaults = DefaultsMap(defaults, self._wake.set)
         self._truth = Truth(public_url)
         self._snapshot = Snapshot(bus, self._wake.set)
         self._provisioner = Provisioner(bus)
@@ -74,6 +71,11 @@ class Controller:
         self._observed: Observed | None = None
         self._passing = Standstill(_PATIENCE_S)
         self.published = False
+        self._defaults = DefaultsMap("", self._wake.set)
+
+    def default_by(self, config_map: str) -> None:
+        """Before it runs: Brokers have the defaults of this ConfigMap, ``namespace/name``; empty: none."""
+        self._defaults = DefaultsMap(config_map, self._wake.set)
 
     def why_not_ready(self) -> str | None:
         """For the readiness check."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 
 from scaup.controller.defaults import NO_DEFAULTS, NOT_KNOWN, Defaults, read_defaults
+from scaup.controller.kube import Api
 from scaup.controller.observe import Collection
 from scaup.core.model.errors import SettingsError
 
@@ -35,7 +36,10 @@ class DefaultsMap(Collection):
                 raise SettingsError(msg, hint="name it as in scaup-system/config-br-defaults")
             self._whole = True
             self._path = f"/api/v1/namespaces/{namespace}/configmaps"
-            self._fields = f"metadata.name={self._name}"
+
+    async def follow(self, api: Api) -> None:
+        """As any collection, of one object."""
+        await super().follow(api.selecting(f"metadata.name={self._name}"))
 
     @property
     def is_named(self) -> bool:

@@ -71,6 +71,7 @@ class Api:
     def __init__(self, client: ApiClient) -> None:
         self._client = client
         self.host = str(client.configuration.host)
+        self._fields: dict[str, str] = {}
 
     async def request(self, method: str, path: str, *, query: Any = None, body: Any = None) -> dict[str, Any]:
         """The JSON answer to a request. Raises ApiRefusedError or ApiUnreachableError."""
@@ -88,19 +89,22 @@ class Api:
             raise ApiUnreachableError(msg)
         return answer
 
+    def selecting(self, fields: str) -> Api:
+        """The same API, whose lists and watches have a field selector: by ``metadata.name=…`` one object is enough."""
+        made = Api(self._client)
+        made._fields = {"fieldSelector": fields}
+        return made
+
     async def patch_status(self, path: str, uid: str, status: dict[str, Any]) -> None:
         """Merge ``status`` into an object's, if it is still the object of that uid (else refused with 409)."""
         await self.request("PATCH", f"{path}/status", body={"metadata": {"uid": uid}, "status": status})
 
-    async def list(self, path: str, fields: str = "") -> tuple[list[dict[str, Any]], str]:
-        """All objects under ``path`` and the resourceVersion they were read at, page by page.
-
-        ``fields`` is a field selector: with ``metadata.name=…`` the right for that one object is enough.
-        """
+    async def list(self, path: str) -> tuple[list[dict[str, Any]], str]:
+        """All objects under ``path`` and the resourceVersion they were read at, page by page."""
         items: list[dict[str, Any]] = []
         token = ""
         while True:
-            query = {"limit": _PAGE} | ({"continue": token} if token else {}) | _selecting(fields)
+            query = {"limit": _PAGE} | ({"continue": token} if token else {}) | self._fields
             page = await self.request("GET", path, query=query)
             items += [item for item in page.get("items") or () if isinstance(item, dict)]
             metadata = page.get("metadata") or {}
@@ -109,9 +113,7 @@ class Api:
                 return items, str(metadata.get("resourceVersion", ""))
 
     @asynccontextmanager
-    async def watch(
-        self, path: str, resource_version: str, fields: str = ""
-    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    async def watch(self, path: str, resource_version: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """The changes under ``path`` after ``resource_version``, until the server ends the watch.
 
         Entering means that the server has begun to answer. Raises ApiRefusedError (status 410: too old a version)
@@ -122,7 +124,8 @@ class Api:
             "resourceVersion": resource_version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": WATCH_S,
-        } | _selecting(fields)
+            **self._fields,
+        }
         timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_SILENCE_S)
         response = await self._send("GET", path, query, None, timeout)
         try:
@@ -148,10 +151,6 @@ class Api:
             return response
         async with response:
             raise await _refused(f"{method} {path}", response)
-
-
-def _selecting(fields: str) -> dict[str, str]:
-    return {"fieldSelector": fields} if fields else {}
 
 
 @asynccontextmanager

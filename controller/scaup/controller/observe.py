@@ -45,7 +45,6 @@ class Collection:
         self._whole = kind in _PLURALS
         self._path = _path(kind, _PLURALS[kind]) if self._whole else ""
         self._is_namespaced = True
-        self._fields = ""
 
     def look(self, ref: Ref) -> Found | Absent | NotKnownYet:
         """What is known of one object of this kind."""
@@ -85,7 +84,7 @@ class Collection:
     async def _list(self, api: Api) -> None:
         if not self._path:
             self._path, self._is_namespaced = await _discover(api, self.kind)
-        items, version = await api.list(self._path, self._fields)
+        items, version = await api.list(self._path)
         fresh = {key: self._reduced(item) for item in items if (key := _key(item))}
         is_news = self.state != "listed" or fresh != self.objects
         # Unchanged objects stay the same ones: what was worked out from them is found again by identity.
@@ -96,7 +95,7 @@ class Collection:
 
     async def _watch(self, api: Api) -> None:
         """Take in changes until the watch ends."""
-        async with api.watch(self._path, self._version, self._fields) as changes:
+        async with api.watch(self._path, self._version) as changes:
             self._well()
             async for change in changes:
                 value = change["object"]
