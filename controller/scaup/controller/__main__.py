@@ -37,6 +37,7 @@ async def _control(settings: ControllerSettings, life: Life) -> None:
         watch_bus(bus, life.health)
         name = settings.service.replica_name
         controller = Controller(bus, api, settings.public_url, settings.keep_dead_letters_s, name)
+        controller.default_by(settings.defaults)
         controller.take_over(settings.take_over)
         if settings.lease:
             controller.stand(settings.lease)

@@ -164,11 +164,6 @@ def annotations_of(value: dict[str, Any]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def is_ours(broker: dict[str, Any]) -> bool:
-    """Whether a Broker is of our class (CP-6)."""
-    return bool(annotations_of(broker).get(CLASS_ANNOTATION) == OUR_CLASS)
-
-
 def _join(path: str, location: tuple[int | str, ...]) -> str:
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import structlog
 
+from scaup.controller.defaultsmap import DefaultsMap
 from scaup.controller.election import Election
 from scaup.controller.farewell import Farewell
 from scaup.controller.histories import Histories
@@ -87,6 +88,11 @@ class Controller:
         self._refusal: str | None = None
         self._is_usurped = False
         self.published = False
+        self._defaults = DefaultsMap("", self._wake.set)
+
+    def default_by(self, config_map: str) -> None:
+        """Before it runs: Brokers have the defaults of this ConfigMap, ``namespace/name``; empty: none."""
+        self._defaults = DefaultsMap(config_map, self._wake.set)
 
     def stand(self, lease: str, terms: Terms | None = None) -> None:
         """Lead only while elected. Before ``run``."""
@@ -124,6 +130,8 @@ class Controller:
         self._began = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as tasks:
             self._observed = Observed(self._api, tasks, self._wake.set)
+            if self._defaults.is_named:
+                tasks.create_task(self._defaults.follow(self._api), name="defaults")
             tasks.create_task(self._snapshot.follow(), name="snapshot")
             tasks.create_task(self._roster.follow(self._bus, self._look_at_fleet), name="replicas")
             tasks.create_task(self._histories.follow(self._bus, self._look_at_fleet), name="histories")
@@ -142,7 +150,12 @@ class Controller:
             # Under many changes at most half of the time goes into looking; a single one is looked at at once.
             await asyncio.sleep(max(_GATHER_S, rested - loop.time()))
             self._wake.clear()
-            if not (observed.is_complete and self._snapshot.is_loaded and self._roster.is_loaded):
+            if not (
+                observed.is_complete
+                and self._defaults.is_settled
+                and self._snapshot.is_loaded
+                and self._roster.is_loaded
+            ):
                 continue
             began = loop.time()
             try:
@@ -164,7 +177,8 @@ class Controller:
 
     async def _pass(self, observed: Observed) -> None:
         """From what is there to what shall be, once. Raises BusError where the bus is away: then all of it again."""
-        plan = self._planner.plan(observed.brokers.objects.values(), observed.triggers.objects.values(), observed.look)
+        brokers, triggers = observed.brokers.objects.values(), observed.triggers.objects.values()
+        plan = self._planner.plan(brokers, triggers, observed.look, self._defaults.now())
         self._say_unusable(plan)
         observed.follow(plan.collections)
         if not self._leads():

@@ -14,6 +14,7 @@ import orjson
 from scaup.controller.annotations import check_names, check_start, check_storage
 from scaup.controller.api import (
     BROKER_KIND,
+    CLASS_ANNOTATION,
     BrokerSpec,
     DeliveryShape,
     Identity,
@@ -25,7 +26,8 @@ from scaup.controller.api import (
     sections,
     shown,
 )
-from scaup.controller.conditions import Condition, false
+from scaup.controller.conditions import Condition, false, note
+from scaup.controller.defaults import NO_DEFAULTS, Defaults
 from scaup.controller.delivery import check_delivery
 from scaup.controller.filters import check_cel, check_filters
 from scaup.controller.holding import Holding, check_holding
@@ -52,16 +54,20 @@ class Sink:
 
 @dataclass(frozen=True, slots=True)
 class CheckedDelivery:
-    """A delivery with its defaults, and its dead letter sink. ``problem`` is empty where it can be used."""
+    """A delivery with its defaults, and its dead letter sink. ``problem`` is empty where it can be used.
+
+    ``unknown`` says why it is not known what it is; who inherits it goes on as it was.
+    """
 
     delivery: Delivery = DEFAULT_DELIVERY
     dead_letter: Sink | None = None
     problem: str = ""
+    unknown: str = ""
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing is wrong with it, dead letter sink included."""
-        return not self.problem and not (self.dead_letter and self.dead_letter.problem)
+        return not (self.problem or self.unknown) and not (self.dead_letter and self.dead_letter.problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class CheckedBroker:
     delivery: CheckedDelivery
     problem: Condition | None = None
     note: Condition | None = None
+    defaults_note: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +105,7 @@ class CheckedTrigger:
     note: Condition | None = None
 
 
-def check_broker(value: dict[str, Any], replicas: int = 1) -> CheckedBroker:
+def check_broker(value: dict[str, Any], defaults: Defaults = NO_DEFAULTS, replicas: int = 1) -> CheckedBroker:
     """What a Broker asks for, on ``replicas`` servers where it does not say on how many.
 
     Raises DefinitionError only where the object cannot be told from others.
@@ -106,7 +113,7 @@ def check_broker(value: dict[str, Any], replicas: int = 1) -> CheckedBroker:
     who = identity(value)
     parts, error = sections(BrokerSpec, value.get("spec"), "spec")
     problems = [("SpecInvalid", str(error))] if error else []
-    delivery = _delivery(parts.get("delivery"), "spec.delivery", who.namespace) or CheckedDelivery()
+    delivery = _brokers_delivery(parts.get("delivery"), who.namespace, defaults)
     if delivery.problem:
         problems.append(("DeliveryInvalid", delivery.problem))
     definition = None
@@ -124,8 +131,15 @@ def check_broker(value: dict[str, Any], replicas: int = 1) -> CheckedBroker:
         )
     except DefinitionError as wrong:
         problems.append(("AnnotationInvalid", str(wrong)))
-    strange = check_names("Broker", annotations_of(value))
-    return CheckedBroker(who, definition, delivery, _condition("TriggerChannelReady", problems), strange)
+    is_concerned = CLASS_ANNOTATION not in annotations_of(value) or parts.get("delivery") is None
+    return CheckedBroker(
+        who,
+        definition,
+        delivery,
+        _condition("TriggerChannelReady", problems),
+        check_names("Broker", annotations_of(value)),
+        note("DefaultsKnown", "DefaultsInvalid", _stays(defaults)) if defaults.problem and is_concerned else None,
+    )
 
 
 def check_trigger(value: dict[str, Any]) -> CheckedTrigger:
@@ -165,6 +179,20 @@ def check_trigger(value: dict[str, Any]) -> CheckedTrigger:
         note=check_names("Trigger", annotations_of(value)),
         start=start,
     )
+
+
+def _brokers_delivery(written: Any, namespace: str, defaults: Defaults) -> CheckedDelivery:
+    """The delivery of a Broker: what it says, else what the defaults say, else what is built in."""
+    if written is not None:
+        return _delivery(written, "spec.delivery", namespace) or CheckedDelivery()
+    if not defaults.is_known:
+        return CheckedDelivery(unknown=_stays(defaults))
+    return _delivery(defaults.delivery_of(namespace), "the default delivery", namespace) or CheckedDelivery()
+
+
+def _stays(defaults: Defaults) -> str:
+    what = "the last that were understood hold" if defaults.is_known else "what runs stays as it is"
+    return f"the defaults of Brokers cannot be used, {what}: {defaults.problem or 'they are not read yet'}"
 
 
 def broken_broker(who: Identity, error: Exception) -> CheckedBroker:

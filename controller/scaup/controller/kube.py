@@ -87,6 +87,7 @@ class Api:
         self._loaded_at = -_RELOAD_EVERY_S
         self._old: list[ApiClient] = []
         self.host = str(client.configuration.host)
+        self._fields: dict[str, str] = {}
 
     async def close(self) -> None:
         """End all connections."""
@@ -126,6 +127,12 @@ class Api:
             raise ApiUnreachableError(msg)
         return answer
 
+    def selecting(self, fields: str) -> Api:
+        """The same API, whose lists and watches have a field selector: by ``metadata.name=…`` one object is enough."""
+        made = Api(self._client)
+        made._fields = {"fieldSelector": fields}
+        return made
+
     async def patch_status(self, path: str, uid: str, status: dict[str, Any]) -> None:
         """Merge ``status`` into an object's, if it is still the object of that uid (else refused with 409)."""
         await self.request("PATCH", f"{path}/status", body={"metadata": {"uid": uid}, "status": status})
@@ -135,7 +142,7 @@ class Api:
         items: list[dict[str, Any]] = []
         token = ""
         while True:
-            query = {"limit": _PAGE} | ({"continue": token} if token else {})
+            query = {"limit": _PAGE} | ({"continue": token} if token else {}) | self._fields
             page = await self.request("GET", path, query=query)
             items += [item for item in page.get("items") or () if isinstance(item, dict)]
             metadata = page.get("metadata") or {}
@@ -155,6 +162,7 @@ class Api:
             "resourceVersion": resource_version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": WATCH_S,
+            **self._fields,
         }
         timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_SILENCE_S)
         response = await self._send("GET", path, query, None, timeout)

@@ -136,7 +136,10 @@ class Collection:
         before = (self.state, self.problem)
         if error.status == 403 and not was_watching:
             self.state = "forbidden"
-            self.problem = f"the controller may not list and watch {self._resource()}: {error}"
+            self.problem = (
+                f"the controller may not list and watch {self._resource()}; grant it {self._right()} "
+                f"by a ClusterRole that is bound to who it runs as: {error}"
+            )
         elif error.status == 404:
             # What was listed before stays: an API that is just starting says so of kinds that it has.
             self.state = "listed" if self.objects else "absent"
@@ -153,6 +156,10 @@ class Collection:
         group = self.kind[0].partition("/")[0] if "/" in self.kind[0] else ""
         plural = self._path.rpartition("/")[2] or self.kind[1]
         return f"{plural}.{group}" if group else plural
+
+    def _right(self) -> str:
+        name, _, group = self._resource().partition(".")
+        return f"get, list and watch of {name} in API group {group or repr('')}"
 
     def _trouble(self, why: str) -> None:
         if why != self.problem:

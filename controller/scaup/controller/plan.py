@@ -7,11 +7,12 @@ Triggers of which one changed is cheap enough to be made anew for every change.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from scaup.controller.api import BROKER_KIND, TRIGGER_KIND, Identity, annotations_of, identity, is_ours
+from scaup.controller.api import BROKER_KIND, TRIGGER_KIND, Identity, annotations_of, identity
 from scaup.controller.checks import (
     CheckedBroker,
     CheckedDelivery,
@@ -23,6 +24,7 @@ from scaup.controller.checks import (
     check_trigger,
 )
 from scaup.controller.conditions import Condition, false, true, unknown
+from scaup.controller.defaults import NO_DEFAULTS, Defaults, is_ours
 from scaup.controller.resolve import Absent, Found, Lookup, NotKnownYet, Ref, Resolved, resolve_reference
 from scaup.core.model.definitions import (
     Address,
@@ -39,6 +41,7 @@ from scaup.core.model.names import BrokerUid, TriggerUid, broker_key, trigger_ke
 Book = dict[Ref, Resolved]
 C = TypeVar("C", CheckedBroker, CheckedTrigger)
 NO_DELIVERY = CheckedDelivery()
+_WORD = re.compile(r"[A-Z][A-Za-z0-9]{0,255}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class BrokerPlan:
     problem: Condition | None
     dead_letter: SinkPlan
     key: str
-    note: Condition | None = None
+    notes: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class TriggerPlan:
     dependency: Condition
     address_keys: tuple[str, ...]
     key: str
-    note: Condition | None = None
+    notes: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +112,26 @@ class Planner:
         self._replicas = replicas
         self._checked: dict[tuple[str, str, str], tuple[Any, tuple[Any, ...], Any]] = {}
         self._planned: dict[str, _Remembered] = {}
+        self._defaults = NO_DEFAULTS
 
-    def plan(self, brokers: Iterable[dict[str, Any]], triggers: Iterable[dict[str, Any]], lookup: Lookup) -> Plan:
+    def plan(
+        self,
+        brokers: Iterable[dict[str, Any]],
+        triggers: Iterable[dict[str, Any]],
+        lookup: Lookup,
+        defaults: Defaults = NO_DEFAULTS,
+    ) -> Plan:
         """The plan for what was observed. Never raises for what an author wrote."""
         unusable: list[str] = []
-        broker_values = list(brokers)
-        ours = [value for value in broker_values if is_ours(value)]
-        others = {_name(value) for value in broker_values if not is_ours(value)}
+        if defaults != self._defaults:  # what was found of Brokers was found by others
+            self._defaults = defaults
+            self._checked = {place: one for place, one in self._checked.items() if place[0] != check_broker.__name__}
+        ours, others = [], set()
+        for value in brokers:
+            if is_ours(value, defaults):
+                ours.append(value)
+            else:
+                others.add(_name(value))
         kept: dict[tuple[str, str, str], tuple[Any, tuple[Any, ...], Any]] = {}
         checked_brokers = self._check(ours, (self._check_broker, broken_broker), kept, unusable)
         checked_triggers = [
@@ -154,7 +170,7 @@ class Planner:
         result: list[C] = []
         for value in values:
             where: tuple[str, str] = _name(value)
-            place = (check.__name__, *where)
+            place = (check.__name__.removeprefix("_"), *where)
             remembered = self._checked.get(place)
             if remembered is None or remembered[0] is not value:  # what did not change is the very same object
                 try:
@@ -172,7 +188,7 @@ class Planner:
         return result
 
     def _check_broker(self, value: dict[str, Any]) -> CheckedBroker:
-        return check_broker(value, self._replicas)
+        return check_broker(value, self._defaults, self._replicas)
 
     def _plan_broker(self, checked: CheckedBroker, book: Book, planned: dict[str, _Remembered]) -> BrokerPlan:
         dead = checked.delivery.dead_letter
@@ -184,7 +200,7 @@ class Planner:
             problem=checked.problem,
             dead_letter=plan_dead_letter(dead, book),
             key=key,
-            note=checked.note,
+            notes=_present(checked.note, checked.defaults_note),
         )
         planned[key] = (inputs, plan)
         return plan
@@ -241,7 +257,8 @@ def plan_trigger(
     dead_letter = plan_dead_letter(delivery.dead_letter, book)
     is_sound = checked.problem is None and not checked.subscriber.problem and delivery.is_sound
     definition = None
-    if broker is not None and checked.holding is not None and not checked.broken:
+    keep = checked.broken or checked.holding is None or bool(delivery.unknown)
+    if broker is not None and checked.holding is not None and not keep:
         definition = TriggerDefinition(
             uid=TriggerUid(checked.identity.uid),
             namespace=checked.identity.namespace,
@@ -264,7 +281,7 @@ def plan_trigger(
         broker=checked.broker,
         broker_uid=broker.identity.uid if broker else None,
         definition=definition,
-        keep=checked.broken or checked.holding is None,
+        keep=keep,
         problem=_subscription_problem(checked, broker, delivery),
         broker_problem=_broker_problem(checked, broker),
         subscriber=subscriber,
@@ -272,7 +289,7 @@ def plan_trigger(
         dependency=_dependency(checked, dependency),
         address_keys=tuple(ref.key for ref in refs),
         key=trigger_key(checked.identity.uid),
-        note=checked.note,
+        notes=_present(checked.note),
     )
 
 
@@ -305,6 +322,11 @@ def _plan_sink(sink: Sink, book: Book, name: str, what: str) -> SinkPlan:
         return SinkPlan(false(name, f"{what}HasNoSuchAddress", str(error)))
 
 
+def _present(*notes: Condition | None) -> tuple[Condition, ...]:
+    """Those that there are; there is no such condition while there is nothing to say."""
+    return tuple(one for one in notes if one is not None)
+
+
 def _broker_problem(checked: CheckedTrigger, broker: BrokerPlan | None) -> Condition | None:
     if checked.broken:
         return unknown("BrokerReady", "BrokerUnknown", "the Trigger cannot be read")
@@ -325,6 +347,8 @@ def _subscription_problem(
         return false("SubscriptionReady", "NotSubscribed", "there is no Broker to subscribe to")
     if checked.subscriber.problem:
         return false("SubscriptionReady", "NotSubscribed", "no event is matched before the subscriber is mended")
+    if delivery.unknown:
+        return false("SubscriptionReady", "DefaultsInvalid", delivery.unknown)
     if not delivery.is_sound:
         return false("SubscriptionReady", "NotSubscribed", "no event is matched before the delivery is mended")
     return None
@@ -359,7 +383,9 @@ def _copied_ready(name: str, ref: str, value: dict[str, Any]) -> Condition:
         return unknown(name, "GenerationNotEqual", f"{ref} has not been observed in its present generation")
     if ready.get("status") == "True":
         return true(name)
-    reason, message = str(ready.get("reason") or "DependencyNotReady"), str(ready.get("message") or "")
+    reason, message = str(ready.get("reason") or ""), str(ready.get("message") or "")
+    if not _WORD.fullmatch(reason):  # CP-42: ours is a word, whatever theirs is
+        reason, message = "DependencyNotReady", f"{reason}: {message}".strip(": ")
     make = false if ready.get("status") == "False" else unknown
     return make(name, reason, f"{ref} is not Ready: {message}".removesuffix(": "))
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from scaup.controller.api import OUR_CLASS
 from scaup.controller.conditions import Condition, by_type, differ, false, ready, true, written
+from scaup.controller.defaults import PINNED
 from scaup.controller.plan import BrokerPlan, SinkPlan, TriggerPlan
 from scaup.core.model.annotations import START
 
@@ -67,9 +69,10 @@ def broker_report(plan: BrokerPlan, channel: Condition, live: tuple[Condition, C
         addressable,
         plan.dead_letter.condition,
         true("EventPoliciesReady", "OIDCDisabled", "the ingress has no authentication: every producer is admitted"),
-        *_notes(plan),
+        *plan.notes,
     )
     fields = {"address": {"url": url} if channel.is_true else None} | _sink_fields("deadLetterSink", plan.dead_letter)
+    fields["annotations"] = {PINNED: OUR_CLASS}  # CP-8: neither another default nor a lost annotation takes it away
     return _report(plan.identity.generation, fields, conditions)
 
 
@@ -82,7 +85,7 @@ def trigger_report(plan: TriggerPlan, subscription: Condition, broker: Report | 
         plan.dependency,
         subscription,
         true(*_OIDC, "events are delivered without an identity"),
-        *_notes(plan),
+        *plan.notes,
     )
     fields = _sink_fields("subscriber", plan.subscriber) | _sink_fields("deadLetterSink", plan.dead_letter)
     fields["subscriberUri"] = fields["subscriberUri"] or ""  # CP-12: empty, not absent
@@ -112,11 +115,6 @@ def _broker_ready(plan: TriggerPlan, broker: Report | None) -> Condition:
     # CP-10: a Trigger is not Ready, and never merely Unknown, while its Broker is not.
     why = broker.ready
     return false("BrokerReady", why.reason, f"Broker {plan.broker} is not Ready: {why.message}")
-
-
-def _notes(plan: BrokerPlan | TriggerPlan) -> tuple[Condition, ...]:
-    """What is only to be seen; there is no such condition while there is nothing to say."""
-    return (plan.note,) if plan.note is not None else ()
 
 
 def _sink_fields(prefix: str, sink: SinkPlan) -> dict[str, Any]:

@@ -38,6 +38,12 @@ class ControllerSettings:
         "http://127.0.0.1:8080",
         "Where producers reach the ingress; a Broker's status.address.url is this, its namespace and its name.",
     )
+    defaults: str = setting(
+        "SCAUP_CONTROLLER_DEFAULTS",
+        "",
+        "The ConfigMap with the defaults of Brokers, as namespace/name; empty: none. Its shape is Knative's "
+        "(config-br-defaults).",
+    )
     keep_dead_letters_s: float = setting(
         "SCAUP_CONTROLLER_KEEP_DEAD_LETTERS_SECONDS",
         604_800.0,

@@ -19,7 +19,7 @@ from scaup.core.codec.stored import add_passed, from_headers
 from scaup.core.http.outbound import Answer, NoAnswerError, Origin, Outbound, SwitchedError
 from scaup.core.model.definitions import Address
 from scaup.core.model.errors import MalformedEventError
-from scaup.core.model.event import HOPS, REQUIRED, Event, is_passed
+from scaup.core.model.event import HOPS, HOPS_HEADER, REQUIRED, Event, is_passed
 from scaup.dispatcher.judge import Accepted, BadReply, NoAnswer, Outcome, Refused, Replied
 
 _HOPS_HEADER: Final = "ce-" + HOPS
@@ -56,7 +56,7 @@ class Outgoing:
 
     @property
     def hops(self) -> str | None:
-        """The hop count as it was stored; never sent to a sink."""
+        """The hop count as it was stored. A sink gets it beside the event, so that a circle of Brokers ends (CP-28)."""
         return self.headers.get(_HOPS_HEADER)
 
     def binary(self) -> bytes:
@@ -66,7 +66,9 @@ class Outgoing:
             for name, value in self.headers.items():
                 if name == _TYPE_HEADER:
                     lines.append(f"content-type: {percent.decode(value.encode())}\r\n")
-                elif (name.startswith("ce-") and name != _HOPS_HEADER) or is_passed(name):
+                elif name == _HOPS_HEADER:
+                    lines.append(f"{HOPS_HEADER}: {value}\r\n")
+                elif name.startswith("ce-") or is_passed(name):
                     lines.append(f"{name}: {value}\r\n")
             self._binary = "".join(lines).encode()
         return self._binary
@@ -82,6 +84,8 @@ class Outgoing:
         """Header lines and body of structured mode."""
         headers, body = http.encode_structured(self.event.with_attributes(**{HOPS: None}))
         headers |= {name: value for name, value in self.headers.items() if is_passed(name)}
+        if self.hops is not None:
+            headers[HOPS_HEADER] = self.hops
         return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode(), body
 
 

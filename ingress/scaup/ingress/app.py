@@ -26,7 +26,7 @@ from scaup.core.model.errors import (
     SlowSenderError,
     UnknownBrokerError,
 )
-from scaup.core.model.event import ARRIVAL_TIME, HOPS, Event, is_passed, next_hops
+from scaup.core.model.event import ARRIVAL_TIME, HOPS, HOPS_HEADER, Event, fewer_hops, is_passed, next_hops
 from scaup.core.model.names import event_subject
 from scaup.core.runtime.definitions import Definitions
 from scaup.core.runtime.standstill import Standstill
@@ -47,6 +47,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Store = Callable[[str, bytes, dict[str, str]], Awaitable[Stored]]
 
 _PASSED_INITIALS: Final = (b"x-", b"kn", b"re")
+_HOPS_NAME: Final = HOPS_HEADER.encode()
 _PATIENCE_S: Final = 5.0
 _FORGET_S: Final = 15.0
 """An ingress that is not ready gets no more events, by which it could tell that the log is well again."""
@@ -130,9 +131,12 @@ class Ingress:
         namespace, name = broker_of(scope["path"])
         self._definitions.require_loaded()
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        content_type, passed = _survey(headers, needs_host=scope["http_version"] == "1.1")
+        content_type, passed, hops = _survey(headers, needs_host=scope["http_version"] == "1.1")
         body = await self._body(headers, receive, held)
         events = http.decode(content_type, headers, body)
+        if hops is not None:  # a dispatcher relays to us
+            for event in events:
+                event.attributes[HOPS] = fewer_hops(event.attributes.get(HOPS), hops) or hops
         broker = self._definitions.brokers_by_name.get((namespace, name))
         if broker is None:
             msg = f"there is no broker {name!r} in namespace {namespace!r}"
@@ -148,7 +152,9 @@ class Ingress:
             hops = next_hops(event.attributes.get(HOPS))
             if hops <= 0:
                 msg = f"event {event.id!r} came back through brokers too often ({HOPS} is used up)"
-                raise HopLimitError(msg, hint="look for a subscriber whose replies trigger itself")
+                raise HopLimitError(
+                    msg, hint="look for Brokers that relay in a circle, or a sink whose replies trigger itself"
+                )
             event.attributes[HOPS] = str(hops)
             event.attributes[ARRIVAL_TIME] = arrival
         subject = event_subject(broker.uid)
@@ -228,9 +234,13 @@ async def _store_all(store: Store, subject: str, entries: list[tuple[dict[str, s
     return duplicates
 
 
-def _survey(headers: list[tuple[bytes, bytes]], *, needs_host: bool) -> tuple[str | None, dict[str, str]]:
-    """The content type, and the headers that travel with the event. MalformedEventError where Host is missing."""
+def _survey(headers: list[tuple[bytes, bytes]], *, needs_host: bool) -> tuple[str | None, dict[str, str], str | None]:
+    """The content type, the headers that travel with the event, and the hops a dispatcher says it has left.
+
+    MalformedEventError where Host is missing.
+    """
     content_type: str | None = None
+    hops: str | None = None
     passed: dict[str, str] = {}
     for name, value in headers:
         if name == b"content-type":
@@ -239,9 +249,11 @@ def _survey(headers: list[tuple[bytes, bytes]], *, needs_host: bool) -> tuple[st
             needs_host = False
         elif name[:2] in _PASSED_INITIALS and is_passed(text := name.decode("latin-1")):
             stored.add_passed(passed, text, value)
+        elif name == _HOPS_NAME:
+            hops = fewer_hops(hops, value.decode("latin-1"))
     if needs_host:
         raise MalformedEventError("the request has no Host", hint="send it, as HTTP/1.1 asks (RFC 9112, 3.2)")
-    return content_type, passed
+    return content_type, passed, hops
 
 
 def _too_large(limit: int) -> EventTooLargeError:

@@ -16,6 +16,8 @@ OPTIONAL: Final = ("datacontenttype", "dataschema", "subject", "time")
 
 ARRIVAL_TIME: Final = "knativearrivaltime"
 HOPS: Final = "knativebrokerttl"
+HOPS_HEADER: Final = "scaup-hops"
+"""Carries the count to a sink beside the event: no attribute, so the event is as it was sent, and a Broker goes on."""
 MAX_HOPS: Final = 255
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
@@ -68,6 +70,12 @@ def next_hops(given: str | None) -> int:
     if given is None or not _INTEGER.fullmatch(given):
         return MAX_HOPS
     return max(int(given) - 1, 0)
+
+
+def fewer_hops(one: str | None, other: str | None) -> str | None:
+    """The lesser of two counts, of which either may be missing or no integer: nobody gets more hops by saying so."""
+    counts = [text for text in (one, other) if text is not None and _INTEGER.fullmatch(text)]
+    return min(counts, key=int, default=one)
 
 
 def is_passed(header: str) -> bool:
