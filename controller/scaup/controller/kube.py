@@ -45,6 +45,9 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 
 
+_Send = Callable[[str, str, Any, Any, aiohttp.ClientTimeout], Awaitable[aiohttp.ClientResponse]]
+
+
 class ApiError(ScaupError):
     """The Kubernetes API did not do what was asked; trying again later may help."""
 
@@ -129,9 +132,7 @@ class Api:
 
     def selecting(self, fields: str) -> Api:
         """The same API, whose lists and watches have a field selector: by ``metadata.name=…`` one object is enough."""
-        made = Api(self._client)
-        made._fields = {"fieldSelector": fields}
-        return made
+        return _Selecting(self._send, self.host, fields)
 
     async def patch_status(self, path: str, uid: str, status: dict[str, Any]) -> None:
         """Merge ``status`` into an object's, if it is still the object of that uid (else refused with 409)."""
@@ -224,6 +225,20 @@ class Api:
             return response
         async with response:
             raise await _refused(f"{method} {path}", response)
+
+
+class _Selecting(Api):
+    """An API seen through a field selector. Connections and credentials stay the other's, also when they change."""
+
+    def __init__(self, send: _Send, host: str, fields: str) -> None:
+        self._send_whole = send
+        self._fields = {"fieldSelector": fields}
+        self.host = host
+
+    async def _send(
+        self, method: str, path: str, query: Any, body: Any, timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        return await self._send_whole(method, path, query, body, timeout)
 
 
 @asynccontextmanager

@@ -20,8 +20,8 @@ NOT_READY = gauge(
 LEADER = gauge(
     "scaup_controller_leader",
     "1 while this controller leads, or there is no election; 0 while it stands by.",
-    when_bad="0 everywhere for a minute: nobody makes definitions into what the data plane runs by. See in the logs why "
-    "none can hold the Lease (`SCAUP_CONTROLLER_LEASE`).",
+    when_bad="0 everywhere for a minute: nobody makes definitions into what the data plane runs by. See in the logs "
+    "why none can hold the Lease (`SCAUP_CONTROLLER_LEASE`).",
 )
 RECONCILE = histogram(
     "scaup_controller_reconcile_seconds",
