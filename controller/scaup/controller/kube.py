@@ -71,7 +71,6 @@ class Api:
     def __init__(self, client: ApiClient) -> None:
         self._client = client
         self.host = str(client.configuration.host)
-        self._fields: dict[str, str] = {}
 
     async def request(self, method: str, path: str, *, query: Any = None, body: Any = None) -> dict[str, Any]:
         """The JSON answer to a request. Raises ApiRefusedError or ApiUnreachableError."""
@@ -89,12 +88,6 @@ class Api:
             raise ApiUnreachableError(msg)
         return answer
 
-    def selecting(self, fields: str) -> Api:
-        """The same API, whose lists and watches have a field selector: by ``metadata.name=…`` one object is enough."""
-        made = Api(self._client)
-        made._fields = {"fieldSelector": fields}
-        return made
-
     async def patch_status(self, path: str, uid: str, status: dict[str, Any]) -> None:
         """Merge ``status`` into an object's, if it is still the object of that uid (else refused with 409)."""
         await self.request("PATCH", f"{path}/status", body={"metadata": {"uid": uid}, "status": status})
@@ -104,7 +97,7 @@ class Api:
         items: list[dict[str, Any]] = []
         token = ""
         while True:
-            query = {"limit": _PAGE} | ({"continue": token} if token else {}) | self._fields
+            query = {"limit": _PAGE} | ({"continue": token} if token else {})
             page = await self.request("GET", path, query=query)
             items += [item for item in page.get("items") or () if isinstance(item, dict)]
             metadata = page.get("metadata") or {}
@@ -124,7 +117,6 @@ class Api:
             "resourceVersion": resource_version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": WATCH_S,
-            **self._fields,
         }
         timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_SILENCE_S)
         response = await self._send("GET", path, query, None, timeout)
@@ -138,10 +130,11 @@ class Api:
     ) -> aiohttp.ClientResponse:
         headers = {"Accept": "application/json"} | ({"Content-Type": MERGE_PATCH} if method == "PATCH" else {})
         try:
+            where, _, fixed = path.partition("?")
             _, url, headers, body, _ = await self._client.param_serialize(
-                method, path, header_params=headers, body=body, auth_settings=["BearerToken"]
+                method, where, header_params=headers, body=body, auth_settings=["BearerToken"]
             )
-            url += f"?{urlencode(query)}" if query else ""
+            url += _with_query(fixed, query)
             answer = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
         except (aiohttp.ClientError, TimeoutError, OSError, ConfigException) as error:
             msg = f"{method} {path}: {_words(error)}"
@@ -151,6 +144,12 @@ class Api:
             return response
         async with response:
             raise await _refused(f"{method} {path}", response)
+
+
+def _with_query(fixed: str, query: Any) -> str:
+    """What stands behind a path: the part that it has of its own, such as a field selector, and a request's."""
+    parts = [part for part in (fixed, urlencode(query or {})) if part]
+    return f"?{'&'.join(parts)}" if parts else ""
 
 
 @asynccontextmanager
