@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import quote
 
 import structlog
 
 from scaup.controller.defaults import NO_DEFAULTS, NOT_KNOWN, Defaults, read_defaults
-from scaup.controller.kube import Api
 from scaup.controller.observe import Collection
 from scaup.core.model.errors import SettingsError
 
@@ -35,11 +35,7 @@ class DefaultsMap(Collection):
                 msg = f"SCAUP_CONTROLLER_DEFAULTS = {where!r}: expected namespace/name of a ConfigMap"
                 raise SettingsError(msg, hint="name it as in scaup-system/config-br-defaults")
             self._whole = True
-            self._path = f"/api/v1/namespaces/{namespace}/configmaps"
-
-    async def follow(self, api: Api) -> None:
-        """As any collection, of one object."""
-        await super().follow(api.selecting(f"metadata.name={self._name}"))
+            self._path = f"/api/v1/namespaces/{namespace}/configmaps?fieldSelector=metadata.name%3D{quote(self._name)}"
 
     @property
     def is_named(self) -> bool:
@@ -72,6 +68,9 @@ class DefaultsMap(Collection):
             return NO_DEFAULTS  # it was deleted, or never made: whoever did it means it
         found = read_defaults(data, before)
         return found.bad(f"ConfigMap {self._where}: {found.problem}") if found.problem else found
+
+    def _resource(self) -> str:
+        return "configmaps"
 
     def _reduced(self, value: dict[str, Any]) -> dict[str, Any]:
         return {"metadata": {"uid": value["metadata"].get("uid")}, "data": value.get("data") or {}}

@@ -90,7 +90,6 @@ class Api:
         self._loaded_at = -_RELOAD_EVERY_S
         self._old: list[ApiClient] = []
         self.host = str(client.configuration.host)
-        self._fields: dict[str, str] = {}
 
     async def close(self) -> None:
         """End all connections."""
@@ -130,10 +129,13 @@ class Api:
             raise ApiUnreachableError(msg)
         return answer
 
+<<<<<<< HEAD
     def selecting(self, fields: str) -> Api:
         """The same API, whose lists and watches have a field selector: by ``metadata.name=…`` one object is enough."""
         return _Selecting(self._send, self.host, fields)
 
+=======
+>>>>>>> cplane
     async def patch_status(self, path: str, uid: str, status: dict[str, Any]) -> None:
         """Merge ``status`` into an object's, if it is still the object of that uid (else refused with 409)."""
         await self.request("PATCH", f"{path}/status", body={"metadata": {"uid": uid}, "status": status})
@@ -143,7 +145,7 @@ class Api:
         items: list[dict[str, Any]] = []
         token = ""
         while True:
-            query = {"limit": _PAGE} | ({"continue": token} if token else {}) | self._fields
+            query = {"limit": _PAGE} | ({"continue": token} if token else {})
             page = await self.request("GET", path, query=query)
             items += [item for item in page.get("items") or () if isinstance(item, dict)]
             metadata = page.get("metadata") or {}
@@ -163,7 +165,6 @@ class Api:
             "resourceVersion": resource_version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": WATCH_S,
-            **self._fields,
         }
         timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_read=_SILENCE_S)
         response = await self._send("GET", path, query, None, timeout)
@@ -210,10 +211,11 @@ class Api:
         patch = JSON_PATCH if isinstance(body, list) else MERGE_PATCH
         headers = {"Accept": "application/json"} | ({"Content-Type": patch} if method == "PATCH" else {})
         try:
+            where, _, fixed = path.partition("?")
             _, url, headers, body, _ = await self._client.param_serialize(
-                method, path, header_params=headers, body=body, auth_settings=["BearerToken"]
+                method, where, header_params=headers, body=body, auth_settings=["BearerToken"]
             )
-            url += f"?{urlencode(query)}" if query else ""
+            url += _with_query(fixed, query)
             answer = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
         except (aiohttp.ClientError, TimeoutError, OSError, ConfigException) as error:
             if isinstance(error, aiohttp.ClientSSLError):  # the authority that we know may be another by now
@@ -227,6 +229,7 @@ class Api:
             raise await _refused(f"{method} {path}", response)
 
 
+<<<<<<< HEAD
 class _Selecting(Api):
     """An API seen through a field selector. Connections and credentials stay the other's, also when they change."""
 
@@ -239,6 +242,12 @@ class _Selecting(Api):
         self, method: str, path: str, query: Any, body: Any, timeout: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
         return await self._send_whole(method, path, query, body, timeout)
+=======
+def _with_query(fixed: str, query: Any) -> str:
+    """What stands behind a path: the part that it has of its own, such as a field selector, and a request's."""
+    parts = [part for part in (fixed, urlencode(query or {})) if part]
+    return f"?{'&'.join(parts)}" if parts else ""
+>>>>>>> cplane
 
 
 @asynccontextmanager
