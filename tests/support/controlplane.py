@@ -36,7 +36,7 @@ class ApiServer:
     port: int = 0
     process: warm.Process | None = None
 
-    def start(self, deadline_s: float = 15.0) -> None:
+    def start(self, deadline_s: float = 45.0) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         log = self.directory / "apiserver.log"
         environ = os.environ | {"SCAUP_NATS_URL": self.nats_url, "SCAUP_LISTEN": f"127.0.0.1:{self.port}"}
@@ -45,6 +45,7 @@ class ApiServer:
         end = time.monotonic() + deadline_s
         while b"apiserver.listening" not in (text := log.read_bytes()):
             if self.process.poll() is not None or time.monotonic() > end:
+                self.kill()
                 raise RuntimeError(text.decode()[-2000:])
             time.sleep(0.01)
         line = next(line for line in text.splitlines() if b"apiserver.listening" in line)
