@@ -45,9 +45,6 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 
 
-_Send = Callable[[str, str, Any, Any, aiohttp.ClientTimeout], Awaitable[aiohttp.ClientResponse]]
-
-
 class ApiError(ScaupError):
     """The Kubernetes API did not do what was asked; trying again later may help."""
 
@@ -129,13 +126,6 @@ class Api:
             raise ApiUnreachableError(msg)
         return answer
 
-<<<<<<< HEAD
-    def selecting(self, fields: str) -> Api:
-        """The same API, whose lists and watches have a field selector: by ``metadata.name=…`` one object is enough."""
-        return _Selecting(self._send, self.host, fields)
-
-=======
->>>>>>> cplane
     async def patch_status(self, path: str, uid: str, status: dict[str, Any]) -> None:
         """Merge ``status`` into an object's, if it is still the object of that uid (else refused with 409)."""
         await self.request("PATCH", f"{path}/status", body={"metadata": {"uid": uid}, "status": status})
@@ -229,25 +219,10 @@ class Api:
             raise await _refused(f"{method} {path}", response)
 
 
-<<<<<<< HEAD
-class _Selecting(Api):
-    """An API seen through a field selector. Connections and credentials stay the other's, also when they change."""
-
-    def __init__(self, send: _Send, host: str, fields: str) -> None:
-        self._send_whole = send
-        self._fields = {"fieldSelector": fields}
-        self.host = host
-
-    async def _send(
-        self, method: str, path: str, query: Any, body: Any, timeout: aiohttp.ClientTimeout
-    ) -> aiohttp.ClientResponse:
-        return await self._send_whole(method, path, query, body, timeout)
-=======
 def _with_query(fixed: str, query: Any) -> str:
     """What stands behind a path: the part that it has of its own, such as a field selector, and a request's."""
     parts = [part for part in (fixed, urlencode(query or {})) if part]
     return f"?{'&'.join(parts)}" if parts else ""
->>>>>>> cplane
 
 
 @asynccontextmanager
