@@ -290,7 +290,7 @@ def test_tv16_and_tv17_a_trigger_stays_with_its_broker_and_may_change_in_all_els
 
 
 def test_the_class_and_config_of_a_broker_stay_and_its_delivery_may_change(kinds: Kube) -> None:
-    """control-plane.md CP-8, MUST: ``spec.config`` by the schema of our kinds, the annotation by an admission policy."""
+    """control-plane.md CP-8, MUST: ``spec.config`` by the schema, the class by an admission policy."""
     config = {"apiVersion": "v1", "kind": "ConfigMap", "name": "c"}
     first = broker(config=config)
     stored(kinds, first)
