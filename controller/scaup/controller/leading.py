@@ -1,4 +1,4 @@
-"""The bus and the Kubernetes API as only the leader may use them: refused to everybody else, at the moment of the write.
+"""The bus and the Kubernetes API as only the leader may use them: refused to everybody else when it comes to the write.
 
 Also, as plain functions, why a controller may not write although it leads: another cluster's bus, another controller.
 """
