@@ -1,7 +1,6 @@
-"""Whether this controller may write, and why not: by election, by the snapshot's writer, by the cluster. Pure.
+"""The bus and the Kubernetes API as only the leader may use them: refused to everybody else when it comes to the write.
 
-Also the bus and the Kubernetes API as only the leader may use them: refused to everybody else, at the moment of the
-write.
+Also, as plain functions, why a controller may not write although it leads: another cluster's bus, another controller.
 """
 
 from __future__ import annotations
