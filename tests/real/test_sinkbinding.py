@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -424,6 +425,8 @@ async def test_of_two_bindings_a_name_goes_before_a_selector_and_the_other_takes
         await bench.until("one", "True")
         assert bench.env("deployment/w")[1]["K_SINK"] == "http://one.test"
         await bench.until("many", "True", "")
+        created = bench.get("sinkbinding/many")["metadata"]["creationTimestamp"]
+        await soon(lambda: f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" > created, "another second")
         bench.bind("late", selected(tier="x"), {"uri": "http://late.test"})
         bench.bind("second", named(), {"uri": "http://second.test"})
         assert "one" in await bench.until("second", "False", "SubjectBoundByAnother")

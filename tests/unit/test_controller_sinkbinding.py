@@ -259,6 +259,15 @@ def test_a_name_goes_before_a_selector_and_the_older_before_the_younger() -> Non
     assert claims(two, many, one) == ("one", {"uid-two"}), "a selector that selects less than it could is nothing wrong"
 
 
+@pytest.mark.parametrize("holder", ["x", "y"])
+def test_of_two_that_are_as_old_the_one_that_has_it_keeps_it(holder: str) -> None:
+    value = deployment({"name": "a"}, annotations={MARK: Mark(f"uid-{holder}", holder, {}).text()})
+    subject = reduced_subject(DEPLOYMENT, value)
+    found = claim([binding("x"), binding("y")], lambda _: {("ns", "w"): subject}, lambda _: False)
+    assert found.owners[DEPLOYMENT, "ns", "w"].identity.name == holder
+    assert set(found.refused) == {"uid-x", "uid-y"} - {f"uid-{holder}"}
+
+
 def test_what_another_object_makes_and_what_is_over_is_not_selected() -> None:
     job = {"metadata": {"uid": "j", "labels": {"t": "x"}}, "spec": {}}
     made = job | {"metadata": job["metadata"] | {"ownerReferences": [{"controller": True}]}}

@@ -217,12 +217,26 @@ def claim(
             if is_excluded(key[1]) or subject["metadata"]["labels"].get(EXCLUDE) == "true":
                 if not binding.subject.selector:
                     refused[binding.uid] = ("SubjectExcluded", f"{said} or its namespace has the label {EXCLUDE}")
-            elif (other := owners.get(key)) is None:
-                owners[key] = binding
-            elif not binding.subject.selector or (other.subject and other.subject.selector):
-                text = f"{said} is bound by SinkBinding {other.identity.name} already, which is older"
-                refused.setdefault(binding.uid, ("SubjectBoundByAnother", text))
+                continue
+            other = owners.get(key)
+            # Times are whole seconds: of two that are as old, the one that has it keeps it.
+            is_kept = other is not None and _rank(other)[:2] == _rank(binding)[:2] and _has(binding, subject)
+            winner = binding if other is None or is_kept else other
+            owners[key] = winner
+            loser = other if is_kept else binding
+            if loser is not None and loser is not winner and _is_told(loser, winner):
+                text = f"{said} is bound by SinkBinding {winner.identity.name} already"
+                refused.setdefault(loser.uid, ("SubjectBoundByAnother", text))
     return Claims(owners, refused)
+
+
+def _has(binding: Binding, subject: dict[str, Any]) -> bool:
+    return f'"uid":"{binding.uid}"' in str(subject["metadata"]["mark"])
+
+
+def _is_told(loser: Binding, winner: Binding) -> bool:
+    """That a name goes before a selector is nothing wrong with the selector."""
+    return not (loser.subject and loser.subject.selector) or bool(winner.subject and winner.subject.selector)
 
 
 def _rank(binding: Binding) -> tuple[bool, str, str]:
