@@ -50,7 +50,7 @@ async def _control(settings: ControllerSettings, life: Life) -> None:
             controller.keep_on(settings.default_replicas)
             tasks.create_task(controller.run(), name="controller")
             if settings.sinkbinding:
-                tasks.create_task(SinkBindings(api).run(), name="sinkbindings")
+                tasks.create_task(SinkBindings(api, lambda: controller.standing_by() is None).run(), name="sinkbindings")
 
 
 def main() -> None:
