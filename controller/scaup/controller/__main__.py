@@ -38,6 +38,7 @@ async def _control(settings: ControllerSettings, life: Life) -> None:
         name = settings.service.replica_name
         controller = Controller(bus, api, settings.public_url, settings.keep_dead_letters_s, name)
         controller.default_by(settings.defaults)
+        controller.keep_on(settings.default_replicas)
         controller.take_over(settings.take_over)
         if settings.lease:
             controller.stand(settings.lease)
@@ -47,10 +48,10 @@ async def _control(settings: ControllerSettings, life: Life) -> None:
         life.health.note("controller", controller.standing_by)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(bus.until_closed(), name="bus")
-            controller.keep_on(settings.default_replicas)
             tasks.create_task(controller.run(), name="controller")
             if settings.sinkbinding:
-                tasks.create_task(SinkBindings(api, lambda: controller.standing_by() is None).run(), name="sinkbindings")
+                bindings = SinkBindings(api, lambda: controller.standing_by() is None)
+                tasks.create_task(bindings.run(), name="sinkbindings")
 
 
 def main() -> None:
