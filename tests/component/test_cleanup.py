@@ -12,7 +12,7 @@ import pytest
 from scaup.cli.access import ApiAccess, NatsAccess
 from scaup.cli.deadletters import Wanted, find
 from scaup.controller import app, provision
-from scaup.controller.app import Controller
+from scaup.controller.app import Controller, Mandate
 from scaup.core.bus import topology
 from scaup.core.bus.connection import Bus
 from scaup.core.bus.deadletters import read
@@ -75,7 +75,7 @@ async def controlled(nats: NatsServer, directory: Path) -> AsyncIterator[World]:
 async def keeping_nothing(w: World) -> None:
     """In place of the controller another one that keeps dead letters for no time at all."""
     await w.stop_controller()
-    w.running.append(asyncio.create_task(Controller(w.bus, w.api, PUBLIC_URL, keep_dead_letters_s=0.0).run()))
+    w.running.append(asyncio.create_task(Controller(w.bus, w.api, Mandate(PUBLIC_URL, keep_dead_letters_s=0.0)).run()))
 
 
 @pytest.fixture(autouse=True)

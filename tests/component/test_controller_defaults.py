@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scaup.controller.app import Controller
+from scaup.controller.app import Controller, Mandate
 from scaup.core.model.errors import SettingsError
 from tests.support.controlplane import PUBLIC_URL, World, condition_of, data_plane, world
 from tests.support.natsserver import NatsServer
@@ -19,9 +19,8 @@ SINK = {"uri": "http://sink.test/"}
 
 
 def start(w: World) -> None:
-    made = Controller(w.bus, w.api, PUBLIC_URL)
-    made.default_by("default/config-br-defaults")
-    w.running.append(asyncio.create_task(made.run()))
+    mandate = Mandate(PUBLIC_URL, defaults="default/config-br-defaults")
+    w.running.append(asyncio.create_task(Controller(w.bus, w.api, mandate).run()))
 
 
 async def write(w: World, text: str | None) -> None:
@@ -77,4 +76,4 @@ async def test_a_wrong_name_of_the_config_map_is_a_wrong_setting(nats: NatsServe
     async with world(tmp_path, nats.url) as w:
         for wrong in ("config-br-defaults", "a/b/c", "/x", "x/"):
             with pytest.raises(SettingsError, match="expected namespace/name"):
-                Controller(w.bus, w.api, PUBLIC_URL).default_by(wrong)
+                Controller(w.bus, w.api, Mandate(PUBLIC_URL, defaults=wrong))

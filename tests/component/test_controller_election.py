@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from scaup.controller import kube
-from scaup.controller.app import Controller
+from scaup.controller.app import Controller, Mandate
 from scaup.controller.election import Election, clock
 from scaup.controller.lease import Terms
 from scaup.core.model.errors import SettingsError
@@ -132,9 +132,10 @@ async def test_a_controller_that_stands_by_is_warm_writes_nothing_and_takes_over
     nats: NatsServer, tmp_path: Path
 ) -> None:
     async with world(tmp_path, nats.url) as w, data_plane(w.bus) as plane:
-        one, two = (Controller(w.bus, w.api, PUBLIC_URL, name=name) for name in ("one", "two"))
-        one.stand(LEASE, SHORT)
-        two.stand(LEASE, SHORT)
+        one, two = (
+            Controller(w.bus, w.api, Mandate(PUBLIC_URL, name=name, lease=LEASE, terms=SHORT))
+            for name in ("one", "two")
+        )
         await w.broker()
         trigger = await w.trigger("t", SINK)
         leading = asyncio.create_task(one.run())

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from scaup.controller import kube
-from scaup.controller.app import Controller
+from scaup.controller.app import Controller, Mandate
 from scaup.controller.snapshot import Snapshot, SupersededError
 from scaup.core.bus.connection import Bus, BusAccess, connect
 from scaup.core.bus.kv import Bucket, dumps
@@ -110,7 +110,7 @@ async def test_of_two_controllers_without_election_the_newer_one_controls(nats: 
         await w.broker()
         older = w.start_controller()
         await eventually(lambda: older.published, "the first one has published")
-        newer = Controller(w.bus, w.api, PUBLIC_URL, name="another-process")
+        newer = Controller(w.bus, w.api, Mandate(PUBLIC_URL, name="another-process"))
         w.running.append(asyncio.create_task(newer.run()))
         await eventually(lambda: newer._snapshot.is_ours, "the second one writes")
         await w.until(await w.trigger("t", SINK), "Ready", "True")
@@ -132,15 +132,14 @@ async def test_the_api_of_another_cluster_takes_nothing_away_until_it_is_told_to
         store = stack.enter_context(nats_server(tmp_path / "other"))
         server = stack.enter_context(api_server(tmp_path / "two", store.url))  # an empty cluster
         api = await stack.enter_async_context(kube.connect(server.kubeconfig()))
-        elsewhere = Controller(w.bus, api, PUBLIC_URL)
+        elsewhere = Controller(w.bus, api, Mandate(PUBLIC_URL))
         running = asyncio.create_task(elsewhere.run())
         why = await eventually(lambda: _says(elsewhere, "another Kubernetes API"), "it refuses", within_s=20)
         assert f"SCAUP_CONTROLLER_TAKE_OVER={await api.identity()}" in why
         assert api.host in why
         assert (len(plane.brokers), len(plane.triggers)) == (1, 1)
         await _end(running)
-        told = Controller(w.bus, api, PUBLIC_URL)
-        told.take_over(await api.identity())
+        told = Controller(w.bus, api, Mandate(PUBLIC_URL, take_over=await api.identity()))
         running = asyncio.create_task(told.run())
         await eventually(lambda: told.published and not plane.brokers, "the bus follows the other API")
         assert told.why_not_ready() is None

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from scaup.controller import kube as client
-from scaup.controller.app import Controller
+from scaup.controller.app import Controller, Mandate
 from scaup.core.bus.connection import Bus, BusAccess, connect
 from scaup.core.runtime.definitions import Definitions
 from tests.support.cable import Cable, cable
@@ -76,8 +76,8 @@ class World:
     plane: Definitions
     namespace: str
 
-    def controller(self, name: str = "") -> Controller:
-        return Controller(self.bus, self.api, PUBLIC_URL, name=name)
+    def controller(self, name: str = "", lease: str = "") -> Controller:
+        return Controller(self.bus, self.api, Mandate(PUBLIC_URL, name=name, lease=lease))
 
     def names(self) -> set[str]:
         """The Triggers that the data plane has, of this test's namespace."""
@@ -181,8 +181,7 @@ async def test_watches_that_are_cut_again_and_again_miss_nothing(own: Kube, nats
 async def test_no_more_rights_are_needed_than_are_said(own: Kube, nats: NatsServer) -> None:
     own.kubectl("apply", "-f", "-", stdin=LEAST)
     async with world(own, nats, "rights", token="least") as w:
-        controller = w.controller("least")
-        controller.stand("default/scaup")
+        controller = w.controller("least", "default/scaup")
         async with running(controller):
             await w.apply(broker("rights"), trigger("rights", "one", SINK))
             await w.until_ready("one")
@@ -196,9 +195,7 @@ async def test_no_more_rights_are_needed_than_are_said(own: Kube, nats: NatsServ
 
 async def test_two_controllers_share_a_lease_as_kubectl_shows(own: Kube, nats: NatsServer) -> None:
     async with world(own, nats, "lease") as w:
-        one, two = w.controller("one"), w.controller("two")
-        for candidate in (one, two):
-            candidate.stand("lease/scaup")
+        one, two = w.controller("one", "lease/scaup"), w.controller("two", "lease/scaup")
         async with running(two):
             async with running(one):
                 await w.apply(broker("lease"), trigger("lease", "first", SINK))

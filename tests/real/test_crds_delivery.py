@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from scaup.controller import kube as client
-from scaup.controller.app import Controller
+from scaup.controller.app import Controller, Mandate
 from scaup.core.bus.connection import BusAccess, connect
 from scaup.core.bus.kv import Bucket
 from scaup.core.model.names import DEFINITIONS_BUCKET, REPLICAS_BUCKET
@@ -110,7 +110,7 @@ async def installation(server: Kube, nats_url: str, namespace: str) -> AsyncIter
         AsyncExitStack() as running,
     ):
         await asyncio.to_thread(server.kubectl, "create", "namespace", namespace)
-        controller = asyncio.create_task(Controller(bus, api, f"http://127.0.0.1:{ingress.port}").run())
+        controller = asyncio.create_task(Controller(bus, api, Mandate(f"http://127.0.0.1:{ingress.port}")).run())
         running.callback(controller.cancel)
         await Bucket(bus, REPLICAS_BUCKET).ensure(ttl_s=20)
         plane = dataplane.World(bus, nats_url, a_broker(), Bucket(bus, DEFINITIONS_BUCKET), running)

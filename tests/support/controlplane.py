@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from scaup.controller import kube
-from scaup.controller.app import Controller
+from scaup.controller.app import Controller, Mandate
 from scaup.controller.kube import Api, ApiRefusedError
 from scaup.core.bus.connection import Bus, BusAccess, connect
 from scaup.core.runtime.definitions import Definitions
@@ -164,7 +164,7 @@ class World:
         return value
 
     def start_controller(self) -> Controller:
-        controller = Controller(self.bus, self.api, PUBLIC_URL)
+        controller = Controller(self.bus, self.api, Mandate(PUBLIC_URL))
         self.controllers.append(controller)
         self.running.append(asyncio.create_task(controller.run()))
         return controller

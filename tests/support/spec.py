@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from scaup.controller.app import Controller
+from scaup.controller.app import Controller, Mandate
 from scaup.core.bus.kv import Bucket
 from scaup.core.model.names import DEFINITIONS_BUCKET, REPLICAS_BUCKET, BrokerUid
 from tests.support import controlplane, dataplane
@@ -124,7 +124,7 @@ async def cluster(directory: Path, nats_url: str) -> AsyncIterator[Cluster]:
     ):
         url = f"http://127.0.0.1:{ingress.port}"
         await api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", CRD)
-        api.running.append(asyncio.create_task(Controller(api.bus, api.api, url).run()))
+        api.running.append(asyncio.create_task(Controller(api.bus, api.api, Mandate(url)).run()))
         plane = dataplane.World(api.bus, nats_url, a_broker(), Bucket(api.bus, DEFINITIONS_BUCKET), running)
         await Bucket(api.bus, REPLICAS_BUCKET).ensure(ttl_s=20)
         await plane.filter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from scaup.controller import kube
-from scaup.controller.app import Controller
+from scaup.controller.app import Controller, Mandate
 from scaup.controller.metrics import LEADER
 from scaup.controller.settings import ControllerSettings
 from scaup.controller.sinkbindings import SinkBindings
@@ -35,14 +35,17 @@ async def _control(settings: ControllerSettings, life: Life) -> None:
     life.health.add("bus", lambda: "not connected to NATS yet")
     async with kube.connect(settings.kubeconfig) as api, connect(settings.bus.access(), "scaup-controller") as bus:
         watch_bus(bus, life.health)
-        name = settings.service.replica_name
-        controller = Controller(bus, api, settings.public_url, settings.keep_dead_letters_s, name)
-        controller.default_by(settings.defaults)
-        controller.keep_on(settings.default_replicas)
-        controller.take_over(settings.take_over)
-        if settings.lease:
-            controller.stand(settings.lease)
-        else:
+        mandate = Mandate(
+            public_url=settings.public_url,
+            keep_dead_letters_s=settings.keep_dead_letters_s,
+            name=settings.service.replica_name,
+            defaults=settings.defaults,
+            replicas=settings.default_replicas,
+            take_over=settings.take_over,
+            lease=settings.lease,
+        )
+        controller = Controller(bus, api, mandate)
+        if not settings.lease:
             LEADER.set(1)
         life.health.add("controller", controller.why_not_ready)
         life.health.note("controller", controller.standing_by)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -53,22 +54,42 @@ _PATIENCE_S: Final = 10.0
 _NOTHING: Final = ("", None, None)
 
 
+@dataclass(frozen=True, slots=True)
+class Mandate:
+    """What a controller is told when it begins."""
+
+    public_url: str
+    """Where producers reach the ingress."""
+    keep_dead_letters_s: float = 7 * 86_400.0
+    name: str = ""
+    """Of this process among its like; host name and process id where it has none."""
+    defaults: str = ""
+    """The ConfigMap with the defaults of Brokers, ``namespace/name``; empty: none."""
+    replicas: int = 1
+    """On so many servers is a Broker kept that does not say on how many."""
+    take_over: str = ""
+    """Follow the Kubernetes API of that identity, though the definitions were made from another."""
+    lease: str = ""
+    """Lead only while holding this Lease, ``namespace/name``; empty: there is no election."""
+    terms: Terms | None = None
+    """Of that Lease, where they are not the usual ones."""
+
+
 class Controller:
     """One controller. Of several on a bus one leads; the others observe and plan, and write nothing."""
 
-    def __init__(
-        self, bus: Bus, api: Api, public_url: str, keep_dead_letters_s: float = 7 * 86_400.0, name: str = ""
-    ) -> None:
+    def __init__(self, bus: Bus, api: Api, mandate: Mandate) -> None:
         self._bus = bus
         self._api = api
+        self._mandate = mandate
         self._wake = asyncio.Event()
-        self._planner = Planner()
-        self._public_url = public_url
-        self._truth = Truth(public_url)
+        self._planner = Planner(mandate.replicas)
+        self._truth = Truth(mandate.public_url)
         self._snapshot = Snapshot(bus, self._wake.set)
+        self._defaults = DefaultsMap(mandate.defaults, self._wake.set)
         leaders_bus = LeadersBus(bus, self._leads)
         self._provisioner = Provisioner(leaders_bus)
-        self._farewell = Farewell(leaders_bus, keep_dead_letters_s)
+        self._farewell = Farewell(leaders_bus, mandate.keep_dead_letters_s)
         self._roster = Roster()
         self._histories = Histories()
         self._statuses = StatusWriter(LeadersApi(api, self._leads))
@@ -81,27 +102,15 @@ class Controller:
         self._unusable: set[str] = set()
         self._observed: Observed | None = None
         self._passing = Standstill(_PATIENCE_S)
+        self._name = mandate.name or ServiceSettings().replica_name
         self._election: Election | None = None
-        self._name = name or ServiceSettings().replica_name
-        self._take_over = ""
+        if mandate.lease:
+            self._name += f"_{uuid.uuid4()}"  # another life of a process is another holder
+            self._election = Election(api, mandate.lease, self._name, self._wake.set, mandate.terms)
         self._term = 0
         self._refusal: str | None = None
         self._is_usurped = False
         self.published = False
-        self._defaults = DefaultsMap("", self._wake.set)
-
-    def default_by(self, config_map: str) -> None:
-        """Before it runs: Brokers have the defaults of this ConfigMap, ``namespace/name``; empty: none."""
-        self._defaults = DefaultsMap(config_map, self._wake.set)
-
-    def stand(self, lease: str, terms: Terms | None = None) -> None:
-        """Lead only while elected. Before ``run``."""
-        self._name += f"_{uuid.uuid4()}"
-        self._election = Election(self._api, lease, self._name, self._wake.set, terms)
-
-    def take_over(self, cluster: str) -> None:
-        """Follow the Kubernetes API of that identity, though the definitions were made from another. Before ``run``."""
-        self._take_over = cluster
 
     def standing_by(self) -> str | None:
         """For the readiness check, which is fine with it: that another leads, and who. None where this one does."""
@@ -120,10 +129,6 @@ class Controller:
             or (None if self.published else "no snapshot published yet")
             or self._passing.why_not(asyncio.get_running_loop().time())
         )
-
-    def keep_on(self, replicas: int) -> None:
-        """On so many servers is a Broker kept that does not say on how many. To be said before ``run``."""
-        self._planner = Planner(replicas)
 
     async def run(self) -> None:
         """Everything at once. Never ends; cancelled to stop."""
@@ -200,7 +205,7 @@ class Controller:
         if self._election is None or self._election.term == self._term:
             return False
         self._term = self._election.term
-        self._truth, self._wanted = Truth(self._public_url), Wanted()
+        self._truth, self._wanted = Truth(self._mandate.public_url), Wanted()
         self._refused, self._waiting_since = {}, {}
         self._statuses.keep_only(())
         self._snapshot.let_go()
@@ -210,7 +215,7 @@ class Controller:
     async def _may_write(self, observed: Observed) -> bool:
         """Be the snapshot's writer; whether that may be and is so."""
         writer = self._snapshot.writer
-        refusal = of_another_cluster(writer, observed.cluster, self._take_over, self._api.host)
+        refusal = of_another_cluster(writer, observed.cluster, self._mandate.take_over, self._api.host)
         if refusal != self._refusal:
             if refusal is not None:
                 log.error("controller.another_cluster", why=refusal)
