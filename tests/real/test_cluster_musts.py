@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.clusterkinds import install
 from tests.support.clusterrun import Installation, broker, installation, trigger
-from tests.support.openkinds import apply_kinds, custom_kind, install_kinds
+from tests.support.openkinds import apply_kinds, custom_kind
 from tests.support.realkube import Kube
 from tests.support.services import service
 from tests.support.sinks import OK, Sink, answer, reply, sink
@@ -28,7 +29,7 @@ POND = {"apiVersion": "pond.test/v1", "kind": "Pond"}
 @pytest.fixture(scope="module")
 def here(cluster: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """One installation for all tests of this file, each of which has a namespace of its own."""
-    install_kinds(cluster)
+    install(cluster)
     apply_kinds(cluster, custom_kind("pond.test", "v1", "Pond", "ponds"))
     with installation(cluster, tmp_path_factory.mktemp("musts")) as running:
         running.until_ready()

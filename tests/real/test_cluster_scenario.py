@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from scaup.core.bus.connection import BusAccess, connect
+from tests.support.clusterkinds import install
 from tests.support.clusterrun import Installation, broker, installation, trigger
-from tests.support.openkinds import apply_kinds, custom_kind, install_kinds
+from tests.support.openkinds import apply_kinds, custom_kind
 from tests.support.realkube import Kube
 from tests.support.sinks import answer, sink
 from tests.support.waiting import eventually
@@ -24,7 +25,7 @@ POND = {"apiVersion": "pond.test/v1", "kind": "Pond"}
 @pytest.fixture(scope="module")
 def here(cluster: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """One installation for all tests of this file, each of which has a namespace of its own."""
-    install_kinds(cluster)
+    install(cluster)
     cluster.kubectl("delete", "brokers,triggers", "--all", "--all-namespaces")  # whatever others have left
     apply_kinds(cluster, custom_kind("pond.test", "v1", "Pond", "ponds"))
     with installation(cluster, tmp_path_factory.mktemp("scenario")) as running:

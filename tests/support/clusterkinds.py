@@ -1,29 +1,32 @@
-"""The kinds Broker and Trigger, given to a genuine API server."""
+"""Our kinds Broker and Trigger, given to a genuine API server."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from tests.support.controlplane import pond_kind
 from tests.support.realkube import Kube
 
+KINDS: Final = Path(__file__).parents[2] / "deploy" / "base" / "crds"
+GROUP: Final = "eventing.knative.dev"
+API: Final = f"{GROUP}/v1"
+
 
 def install(kube: Kube) -> None:
     """Make them known, and wait until they can be used."""
-    kinds = [_kind("Broker"), _kind("Trigger"), pond_kind("Duck")]
-    apply(kube, *kinds)
-    names = [f"crd/{kind['metadata']['name']}" for kind in kinds]
+    kube.kubectl("apply", "--server-side", "-k", str(KINDS))
+    ducks = pond_kind("Duck")
+    apply(kube, ducks)
+    names = [f"crd/{name}" for name in (f"brokers.{GROUP}", f"triggers.{GROUP}", ducks["metadata"]["name"])]
     kube.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
     # Within two seconds of that the server holds up the first one made of each kind.
     namespace, name = "scaup-kinds", "first"
     apply(kube, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    for kind in ("Broker", "Trigger"):
-        apply(kube, {"apiVersion": API, "kind": kind, "metadata": {"name": name, "namespace": namespace}})
-        kube.kubectl("delete", kind, name, "-n", namespace)
-
-
-API = "eventing.knative.dev/v1"
+    for first in (broker(namespace, name), trigger(namespace, name, "http://sink.test/")):
+        apply(kube, first)
+        kube.kubectl("delete", first["kind"], name, "-n", namespace)
 
 
 def apply(kube: Kube, *objects: dict[str, Any]) -> None:
@@ -50,10 +53,3 @@ def trigger(namespace: str, name: str, uri: str, broker: str = "default", **spec
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"broker": broker, "subscriber": {"uri": uri}} | spec,
     }
-
-
-def _kind(kind: str) -> dict[str, Any]:
-    made = pond_kind(kind)
-    made["metadata"]["name"] = f"{kind.lower()}s.eventing.knative.dev"
-    made["spec"]["group"] = "eventing.knative.dev"
-    return made

@@ -1,4 +1,4 @@
-"""The kinds that a cluster without Knative lacks: simple definitions of Broker and Trigger, which take any members."""
+"""Kinds that take any members: custom ones, and Broker and Trigger as they come where nobody has checked them."""
 
 from __future__ import annotations
 
