@@ -45,6 +45,7 @@ async def test_event_arrives_as_it_was_sent(nats: NatsServer) -> None:
             "ce-knativearrivaltime": "2026-01-02T03:04:05.678901Z",
             "prefer": "reply",
             "kn-namespace": "default",
+            "scaup-hops": "255",
         }
 
 

@@ -36,11 +36,12 @@ async def hold(access: ApiAccess, nats: NatsAccess, namespace: str, name: str, *
         if trigger is None:
             msg = f"there is no Trigger {namespace}/{name}"
             raise FailedError(msg, hint="`scaup get triggers -A` lists those there are")
+        waiting = (await events_waiting(api, nats, [trigger])).get(name)  # before they are let go
         changed = is_paused(trigger) != paused
         if changed:
             change = {"metadata": {"annotations": {PAUSED.name: "true" if paused else None}}}
             await api.request("PATCH", path, change, MERGE_PATCH)
-        return Held(namespace, name, paused, changed, (await events_waiting(api, nats, [trigger])).get(name))
+        return Held(namespace, name, paused, changed, waiting)
 
 
 def is_paused(trigger: dict[str, Any]) -> bool:

@@ -2,8 +2,8 @@
 
 A service has to be there soon after it was started, and a command at once; half of that time went into packages which
 others load for features of theirs: ``structlog`` loads ``rich`` for tracebacks that we do not show, ``nats`` loads
-``aiohttp`` for WebSockets, ``uvicorn`` a watcher of source files, ``kubernetes`` a client for programs without a loop.
-Each of them does without where that is not installed, and so it is told. Must not know anything of Scaup.
+``aiohttp`` for WebSockets, ``uvicorn`` a watcher of source files. Each of them does without where that is not installed,
+and so it is told. Must not know anything of Scaup.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ LEFT_OUT: Final = {
     "uvicorn": ("watchfiles",),
 }
 """What a library finds missing while it is loaded. Whoever else wants it has it all the same."""
-BARE: Final = frozenset({"kubernetes", "kubernetes.aio"})
-"""Packages that only hold others: their own ``__init__``, which loads all of those, is not run."""
 
 
 class _Lean:
@@ -40,23 +38,22 @@ class _Lean:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run the package's ``__init__``, or leave that out, too."""
-        if self._name not in BARE:
-            with _missing(LEFT_OUT.get(self._name, ())):
-                self._loader.exec_module(module)
+        """Run the package's ``__init__``."""
+        with _missing(LEFT_OUT[self._name]):
+            self._loader.exec_module(module)
 
     def __getattr__(self, name: str) -> Any:  # the files and sources of a package are asked of its loader
         return getattr(self._loader, name)
 
 
 class _Finder:
-    """Finds the packages of the tables above, where they would have been found without it."""
+    """Finds the packages of the table above, where they would have been found without it."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The package, with our loader around its own."""
-        if fullname not in LEFT_OUT and fullname not in BARE:
+        if fullname not in LEFT_OUT:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
