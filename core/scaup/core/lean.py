@@ -2,8 +2,8 @@
 
 A service has to be there soon after it was started, and a command at once; half of that time went into packages which
 others load for features of theirs: ``structlog`` loads ``rich`` for tracebacks that we do not show, ``nats`` loads
-``aiohttp`` for WebSockets, ``uvicorn`` a watcher of source files. Each of them does without where that is not installed,
-and so it is told. Must not know anything of Scaup.
+``aiohttp`` for WebSockets, ``uvicorn`` a watcher of source files. Each of them does without where that is not
+installed, and so it is told. Must not know anything of Scaup.
 """
 
 from __future__ import annotations
