@@ -68,7 +68,10 @@ ROWS: dict[str, list[Panel]] = {
     "At a glance": [
         Panel(
             "Live replicas",
-            {"{{role}}": "min by (role) (scaup_controller_replicas)"},
+            {
+                "{{role}}": "min by (role) (scaup_controller_replicas)",
+                "controllers that lead": "sum(scaup_controller_leader)",
+            },
             "By role. None of a role: nobody does its work.",
             width=6,
             kind="stat",

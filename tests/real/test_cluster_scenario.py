@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from scaup.core.bus.connection import BusAccess, connect
+from scaup.core.model.names import COMPLETE_KEY, WRITER_KEY
 from tests.support.clusterkinds import install
 from tests.support.clusterrun import Installation, broker, installation, trigger
 from tests.support.openkinds import apply_kinds, custom_kind
@@ -38,16 +39,16 @@ def pond(name: str, namespace: str) -> dict[str, object]:
 
 
 async def left_in_jetstream(here: Installation) -> set[str]:
-    """Streams of Brokers, and keys of the snapshot but the one that says how many there are."""
+    """Streams of Brokers, and keys of the snapshot but those that say how many there are and who writes."""
     async with connect(BusAccess(here.nats.url), "test") as bus:
         streams = (await bus.api("STREAM.NAMES"))["streams"] or []
         found = {name for name in streams if name.startswith("scaup-")}
         info = await bus.api("STREAM.INFO.KV_definitions", {"subjects_filter": "$KV.definitions.>"})
         for subject in info["state"].get("subjects") or {}:
             last = await bus.client.jetstream().get_last_msg("KV_definitions", subject)
-            if not (last.headers or {}).get("KV-Operation") and not subject.endswith(".complete"):
+            if not (last.headers or {}).get("KV-Operation"):
                 found.add(subject.removeprefix("$KV.definitions."))
-        return found
+        return found - {COMPLETE_KEY, WRITER_KEY}
 
 
 async def nothing_left(here: Installation, but: set[str] | None = None) -> None:

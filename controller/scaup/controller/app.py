@@ -188,6 +188,8 @@ class Controller:
         observed.follow(plan.collections)
         if not self._leads():
             self._statuses.keep_only(())  # what it still had to say is another's to say
+            for kind in ("broker", "trigger"):
+                NOT_READY.labels(kind).set(0)
             return
         if self._begins_anew(observed) or not await self._may_write(observed):
             return

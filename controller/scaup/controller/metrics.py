@@ -13,7 +13,7 @@ DEFINITIONS = gauge(
 )
 NOT_READY = gauge(
     "scaup_controller_not_ready",
-    "Brokers and Triggers that are not Ready, by kind: broker, trigger.",
+    "Brokers and Triggers that are not Ready, by kind: broker, trigger; 0 where this controller stands by.",
     ["kind"],
     when_bad="Above 0 for minutes: `scaup doctor`, or the conditions in `scaup get triggers -A`, say what is wrong.",
 )
