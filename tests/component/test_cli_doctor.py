@@ -299,13 +299,20 @@ async def test_what_is_not_ready_and_another_nats_than_that_of_the_services_are_
             found = await look(nats.url, access)
             assert found["definition.not_ready"].about == "Trigger default/broken"
             assert found["definition.not_ready"].says == "not Ready: BadFilter: no such dialect"
+            message = "test.io/v1 Pond default/p: the controller may not list ponds.test.io"
+            broken = (await api("GET", f"{TRIGGERS}/broken")).body
+            broken["status"]["conditions"][0] |= {"reason": "SubscriberForbidden", "message": message}
+            assert (await api("PUT", f"{TRIGGERS}/broken/status", broken)).status == 200
+            found = await look(nats.url, access)
+            assert found["rights.controller"].says == f"the controller may not look up what it needs: {message}"
+            assert "duck.knative.dev/addressable" in found["rights.controller"].do
             done = await asyncio.to_thread(
                 scaup, "doctor", "-o", "json", cwd=tmp_path, kubeconfig=Path(access.kubeconfig)
             )
             assert (done.returncode, done.stderr) == (1, "")
             told = json.loads(done.stdout)
             assert told["kind"] == "Diagnosis"
-            assert {"definition.not_ready", "plane.missing"} <= {one["code"] for one in told["findings"]}
+            assert {"rights.controller", "plane.missing"} <= {one["code"] for one in told["findings"]}
             assert all(one["do"] and one["says"] and one["about"] for one in told["findings"])
         monkeypatch.setenv("SCAUP_NATS_URL", "nats://127.0.0.1:1")
         found = await look(nats.url, access)

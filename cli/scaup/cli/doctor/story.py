@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -31,6 +31,8 @@ from scaup.core.model.definitions import BrokerDefinition
 from scaup.core.model.errors import BusError
 from scaup.core.model.names import BrokerUid
 from scaup.core.model.trail import Told
+
+_API: Final = "is `scaup up` running, or the cluster there? deliveries go on without it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +162,26 @@ async def _ask_api(access: ApiAccess | None, found: Diagnosis) -> None:
                 for item in (await api.get(kind.path(None))).get("items") or []:
                     status, reason, message = showing.ready(item)
                     if status != "True":
-                        name = f"{item['metadata'].get('namespace', '')}/{item['metadata']['name']}"
-                        why = ": ".join(filter(None, (reason, message))) or "nothing has looked at it yet"
-                        do = f"`scaup describe {kind.kind.lower()} {item['metadata']['name']}` says more"
-                        found.findings.append(
-                            error("definition.not_ready", f"{kind.kind} {name}", f"not Ready: {why}", do)
-                        )
-    except (NotReachableError, RefusedError) as why:
-        do = "is `scaup up` running, or the cluster there? deliveries go on without it"
-        found.findings.append(error("api.unreachable", "API", str(why), do))
+                        found.findings.append(_not_ready(kind.kind, item["metadata"], reason, message))
+    except RefusedError as why:
+        if why.status in {401, 403}:
+            do = "look with an account that may list Brokers and Triggers, such as one bound to the ClusterRole `view`"
+            found.findings.append(error("rights.own", "API", str(why), do))
+        else:
+            found.findings.append(error("api.refused", "API", str(why), _API))
+    except NotReachableError as why:
+        found.findings.append(error("api.unreachable", "API", str(why), _API))
+
+
+def _not_ready(kind: str, metadata: dict[str, Any], reason: str, message: str) -> Finding:
+    """Where the controller lacks a right the message says which, so that is a finding of its own."""
+    about = f"{kind} {metadata.get('namespace', '')}/{metadata['name']}"
+    if reason.endswith("Forbidden"):
+        do = "let it, by a ClusterRole with the label duck.knative.dev/addressable (deploy/README.md, Rights)"
+        return error("rights.controller", about, f"the controller may not look up what it needs: {message}", do)
+    why = ": ".join(filter(None, (reason, message))) or "nothing has looked at it yet"
+    do = f"`scaup describe {kind.lower()} {metadata['name']}` says more"
+    return error("definition.not_ready", about, f"not Ready: {why}", do)
 
 
 def _noted(access: ApiAccess | None) -> str | None:
