@@ -133,9 +133,9 @@ async def test_failing_sinks_raise_alerts_that_end_when_the_sinks_are_well(watch
     await away.stop()
     try:
         refusing.then(answer(400))
-        slow.then(answer(202, delay_s=3))
+        slow.then(answer(202, delay_s=300))  # under way for as long as this test looks
         await watched.apply("refused", refusing.port, "{retry: 0}")
-        await watched.apply("slow", slow.port, "{retry: 0}")
+        await watched.apply("slow", slow.port, "{retry: 0, timeout: PT10M}")
         await watched.apply("away", port, "{retry: 20, backoffPolicy: linear, backoffDelay: PT2S}")
         for number in range(20):
             assert await watched.send(f"failing-{number}") == 202
