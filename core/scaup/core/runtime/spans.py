@@ -30,7 +30,8 @@ log = structlog.get_logger()
 MOST_WAITING: Final = 2048
 _BATCH: Final = 32
 """Writing these down takes 3 to 5 ms, in which the event loop may have to wait for its turn."""
-_EVERY_S: Final = 0.25
+_EVERY_S: Final = 1.0
+"""A request costs 1.7 ms whatever is in it, and 0.1 ms more for each span."""
 _PAUSE_S: Final = 2.0
 """After a failure: a receiver that is away is not asked all the time."""
 _TIMEOUT_S: Final = 5.0
