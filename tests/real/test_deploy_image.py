@@ -125,7 +125,7 @@ def test_the_last_stage_has_a_numeric_user_no_installation_and_what_the_first_on
     copied = [line.split()[-1] for line in lines if line.startswith("COPY --from=build ")]
     made = [line.split()[-1] for line in instructions() if "image.sh" in line and line.startswith("RUN ")]
     assert copied == made
-    assert re.search(r"^FROM docker\.io/library/python:\$\{PYTHON\}$", lines[0])
+    assert re.search(r"^FROM python:\$\{PYTHON\}$", lines[0])
     assert f"ARG PYTHON={sys.version_info.major}.{sys.version_info.minor}-slim-bookworm" in instructions()
 
 

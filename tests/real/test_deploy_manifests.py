@@ -130,7 +130,7 @@ def test_the_image_is_of_this_version_and_nats_of_the_one_that_is_tested_with(ob
     command = [str(Path(sys.executable).with_name("nats-server")), "--version"]
     version = re.findall(r"v([0-9.]+)", subprocess.run(command, capture_output=True, text=True, check=True).stdout)[0]
     nats = container(named(objects, "StatefulSet", "scaup-nats"))
-    assert nats["image"] == f"docker.io/library/nats:{version}-alpine"
+    assert nats["image"] == f"nats:{version}-alpine"
 
 
 def test_no_sink_is_the_pod_itself_or_a_clouds_metadata_service(objects: list[Object]) -> None:
