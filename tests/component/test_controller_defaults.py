@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,11 +24,14 @@ def start(w: World) -> None:
 
 async def write(w: World, text: str | None) -> None:
     """Put this text into the ConfigMap; None: delete it."""
-    with suppress(Exception):
-        await w.delete(f"{MAPS}/config-br-defaults")
-    if text is not None:
+    path = f"{MAPS}/config-br-defaults"
+    if text is None:
+        await w.delete(path)
+    elif await w.get(path) is None:
         value = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "config-br-defaults"}}
         await w.create(MAPS, value | {"data": {"default-br-config": text}})
+    else:  # in place, for between two there would be none, which is a state of its own
+        await w.patch(path, {"data": {"default-br-config": text}})
 
 
 async def test_default_deliveries_reach_the_data_plane_and_a_slip_leaves_the_last_good_ones(

@@ -88,7 +88,7 @@ async def test_a_pause_outlives_dispatchers_and_nats(nats: NatsServer) -> None:
         ids = await here.send_many(50)
         await here.until_settled()
         await first.stop()
-        nats.kill()
+        await asyncio.to_thread(nats.stop)  # a kill could cost an ack wait until the log is acknowledged
         await asyncio.to_thread(nats.start)
         await eventually(lambda: here.bus.is_connected, "the test is connected again")
         await here.dispatcher(replica="second")

@@ -65,6 +65,13 @@ class NatsServer:
             self.process.wait()
             self.process = None
 
+    def stop(self) -> None:
+        """End as it is told to: what consumers have acknowledged is on disk by then, as it may not be after a kill."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+            self.process = None
+
     def figures(self, path: str) -> Any:
         """What the server says of itself at ``path`` of its monitoring port."""
         with urllib.request.urlopen(f"{self.monitor}/{path}", timeout=5) as answer:
