@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from scaup.core.bus import topology
+import pytest
+
+from scaup.core.bus import entries, topology
 from scaup.core.bus.connection import BusAccess, connect
 from scaup.core.bus.deadletters import Part, last_sequence, page, pages, read, remove
 from scaup.core.codec import kept, stored
 from scaup.core.model.definitions import BrokerDefinition
+from scaup.core.model.errors import BusUnavailableError
 from scaup.core.model.event import Event
 from scaup.core.model.names import BrokerUid, TriggerUid, dead_stream, dead_subject
 from tests.support.natsserver import NatsServer
@@ -65,3 +68,22 @@ async def test_only_what_is_named_is_removed_and_counted_once(nats: NatsServer) 
         assert await remove(bus, BROKER, [2, 4, 9]) == 2
         assert await remove(bus, BROKER, [2, 4]) == 0
         assert [letter.sequence for letter in await read(bus, BROKER)] == [1, 3, 5]
+
+
+async def test_a_stream_can_be_read_from_the_moment_it_is_made(nats: NatsServer) -> None:
+    async with connect(BusAccess(nats.url), "test") as bus:
+        for number in range(100):
+            config = {"name": f"s-{number}", "subjects": [f"s.{number}.>"], "storage": "memory", "allow_direct": True}
+            await bus.api(f"STREAM.CREATE.s-{number}", config)
+            assert await entries.page(bus, f"s-{number}", ">", 1, 10) == []
+
+
+async def test_a_stream_that_nobody_answers_for_is_said_to_be_so_and_one_that_is_gone_is_empty(
+    nats: NatsServer,
+) -> None:
+    async with connect(BusAccess(nats.url), "test") as bus:
+        config = {"name": "deaf", "subjects": ["deaf.>"], "storage": "memory", "allow_direct": False}
+        await bus.api("STREAM.CREATE.deaf", config)
+        with pytest.raises(BusUnavailableError, match="nobody answers for entries of deaf"):
+            await entries.page(bus, "deaf", ">", 1, 10)
+        assert await entries.page(bus, "gone", ">", 1, 10) == []

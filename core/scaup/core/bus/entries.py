@@ -20,6 +20,10 @@ _GONE: Final = frozenset({NO_MESSAGE, STREAM_NOT_FOUND})
 _PAGE_BYTES: Final = 4 << 20
 """A page ends early with the entry that fills this, so that a page of large events has a bound too."""
 
+_TRIES: Final = 20
+_PAUSE_S: Final = 0.05
+"""Between them: a stream that was just made, or whose leader is being elected, is not heard for a moment."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
@@ -61,6 +65,7 @@ async def page(bus: Bus, stream: str, subjects: str, start: int, count: int) -> 
     end = await bus.subscribe(inbox, answers.put)
     found: list[StoredEntry] = []
     wanted = {"seq": max(start, 1), "next_by_subj": subjects, "batch": count, "max_bytes": _PAGE_BYTES}
+    tries = 0
     try:
         await bus.publish(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(wanted), inbox)
         while len(found) < count:
@@ -68,8 +73,15 @@ async def page(bus: Bus, stream: str, subjects: str, start: int, count: int) -> 
                 answer = await answers.get()
             headers = answer.headers or {}
             if status := headers.get("Status"):
-                await _check_end(bus, stream, status, headers.get("Description", ""))
-                break
+                if await _is_end(bus, stream, status, headers.get("Description", "")):
+                    break
+                tries += 1
+                if tries == _TRIES:
+                    msg = f"nobody answers for entries of {stream}"
+                    raise BusUnavailableError(msg)
+                await asyncio.sleep(_PAUSE_S)
+                await bus.publish(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(wanted), inbox)
+                continue
             found.append(
                 StoredEntry(
                     sequence=int(headers["Nats-Sequence"]),
@@ -87,19 +99,18 @@ async def page(bus: Bus, stream: str, subjects: str, start: int, count: int) -> 
     return found
 
 
-async def _check_end(bus: Bus, stream: str, status: str, description: str) -> None:
-    """What ended a page is its end, or that there is nothing more; everything else raises."""
+async def _is_end(bus: Bus, stream: str, status: str, description: str) -> bool:
+    """Whether a page ended because there is nothing more; not where nobody answers yet. Everything else raises."""
     if status in {"204", "404"}:
-        return
+        return True
     try:
         await bus.api(f"STREAM.INFO.{stream}")
     except BusRequestError as error:
         if error.err_code in _GONE:
-            return
+            return True
         raise
     if status == "503":
-        msg = f"nobody answers for entries of {stream}"
-        raise BusUnavailableError(msg)
+        return False
     msg = f"JetStream refused entries of {stream}: {description} ({status})"
     raise BusRequestError(msg, status=int(status))
 
