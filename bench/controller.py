@@ -68,11 +68,17 @@ class Bench:
     async def make(self, where: str) -> float:
         """All objects; the Triggers of one Broker differ in the type they take. Gives back how long it took."""
         began = monotonic()
-        objects = [broker(_NAMESPACE, f"b{n}") for n in range(self.brokers)]
+        objects = [broker(f"b{n}", _NAMESPACE) for n in range(self.brokers)]
         for number in range(self.triggers):
             wants = {"attributes": {"type": f"bench.{number // self.brokers}"}}
             objects.append(
-                trigger(_NAMESPACE, f"t{number}", f"{where}/{number}", broker=f"b{number % self.brokers}", filter=wants)
+                trigger(
+                    f"t{number}",
+                    _NAMESPACE,
+                    {"uri": f"{where}/{number}"},
+                    broker=f"b{number % self.brokers}",
+                    filter=wants,
+                )
             )
         gate = asyncio.Semaphore(_AT_ONCE)
 

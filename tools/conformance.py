@@ -10,6 +10,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from pages import settle
+
 from scaup.conformance.checks import CHECKS
 from scaup.conformance.rows import CHAPTERS, ROWS, Row
 
@@ -83,14 +85,7 @@ def _ticked(names: list[str]) -> str:
 
 def main() -> int:
     """Write the page, or with ``--check`` compare it."""
-    made = page()
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == made:
-        return 0
-    if "--check" in sys.argv:
-        print(f"stale: {PAGE.name}; run: python tools/conformance.py")
-        return 1
-    PAGE.write_text(made, encoding="utf-8")
-    return 0
+    return settle({PAGE: page()})
 
 
 if __name__ == "__main__":

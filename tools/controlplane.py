@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pages import settle
+
 from scaup.conformance.rows import ROWS, Row
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -149,14 +151,7 @@ def main() -> int:
     if missing := unshown(found):
         print(f"no test over an API shows {', '.join(missing)}")
         return 1
-    made = page(found)
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == made:
-        return 0
-    if "--check" in sys.argv:
-        print(f"stale: {PAGE.name}; run: python tools/controlplane.py")
-        return 1
-    PAGE.write_text(made, encoding="utf-8")
-    return 0
+    return settle({PAGE: page(found)})
 
 
 if __name__ == "__main__":

@@ -1,21 +1,25 @@
 """Writes deploy/base/crds/: the kinds Broker and Trigger, and the admission policies beside them, made from the code.
 
-``--check`` only says what is stale (exit 1).
+The local API has the same kinds built in, as JSON in its ``definitions/``. ``--check`` only says what is stale (exit
+1).
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pages import settle
 
 from scaup.controller.crds import broker_crd, trigger_crd
 from scaup.controller.policies import broker_policy, trigger_policy
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "deploy" / "base" / "crds"
+BUILT_IN = ROOT / "apiserver" / "scaup" / "apiserver" / "definitions"
 MADE = "# Made by tools/crds.py from the shapes that the controller reads. Do not edit.\n"
 
 
@@ -44,19 +48,11 @@ def _yaml(objects: list[dict[str, Any]]) -> str:
 
 def main() -> int:
     """Write the files, or with ``--check`` compare them."""
-    stale = []
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, text in files().items():
-        path = FOLDER / name
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            continue
-        stale.append(name)
-        if "--check" not in sys.argv:
-            path.write_text(text, encoding="utf-8")
-    if "--check" in sys.argv and stale:
-        print(f"stale: {', '.join(stale)}; run: python tools/crds.py")
-        return 1
-    return 0
+    built_in = {crd["spec"]["names"]["plural"]: json.dumps(crd, indent=1) for crd in (broker_crd(), trigger_crd())}
+    return settle(
+        {FOLDER / name: text for name, text in files().items()}
+        | {BUILT_IN / f"{plural}.json": f"{text}\n" for plural, text in built_in.items()}
+    )
 
 
 if __name__ == "__main__":

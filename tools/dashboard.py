@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pages import settle
+
 FILE = Path(__file__).resolve().parent.parent / "deploy" / "monitoring" / "scaup-dashboard.json"
 WIDTH = 24
 OF = 'namespace=~"$namespace", broker=~"$broker"'
@@ -432,14 +434,7 @@ def dashboard() -> dict[str, Any]:
 
 def main() -> int:
     """Write the file, or with ``--check`` compare it."""
-    made = json.dumps(dashboard(), indent=2) + "\n"
-    if FILE.exists() and FILE.read_text(encoding="utf-8") == made:
-        return 0
-    if "--check" in sys.argv:
-        print(f"stale: {FILE.name}; run: python tools/dashboard.py")
-        return 1
-    FILE.write_text(made, encoding="utf-8")
-    return 0
+    return settle({FILE: json.dumps(dashboard(), indent=2) + "\n"})
 
 
 if __name__ == "__main__":

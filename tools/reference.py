@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import typer.main
+from pages import settle
 from prometheus_client import REGISTRY
 from typer.core import TyperGroup
 
@@ -125,24 +126,13 @@ def annotations_page() -> str:
 
 def main() -> int:
     """Write the pages, or with ``--check`` compare them."""
-    stale = []
-    PAGES.mkdir(parents=True, exist_ok=True)
     pages = {
         "settings.md": settings_page(),
         "metrics.md": metrics_page(),
         "cli.md": cli_page(),
         "annotations.md": annotations_page(),
     }
-    for name, made in pages.items():
-        page = PAGES / name
-        if not page.exists() or page.read_text(encoding="utf-8") != made:
-            stale.append(name)
-            if "--check" not in sys.argv:
-                page.write_text(made, encoding="utf-8")
-    if stale and "--check" in sys.argv:
-        print(f"stale: {', '.join(stale)}; run: python tools/reference.py")
-        return 1
-    return 0
+    return settle({PAGES / name: made for name, made in pages.items()})
 
 
 if __name__ == "__main__":

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.pages import assert_fresh
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("*/README.md"), *ROOT.glob("docs/**/*.md")]
 
 
 def test_the_reference_pages_are_those_of_the_code() -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "reference.py"), "--check"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=50,
-    )
-
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert_fresh("reference")
 
 
 def test_every_metric_says_what_to_do_when_it_is_bad() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.clusterkinds import install
-from tests.support.clusterrun import Installation, broker, installation, trigger
+from tests.support.clusterkinds import broker, install, trigger
+from tests.support.clusterrun import Installation, installation
 from tests.support.openkinds import apply_kinds, custom_kind
 from tests.support.realkube import Kube
 from tests.support.services import service

@@ -11,8 +11,8 @@ import pytest
 
 from scaup.core.bus.connection import BusAccess, connect
 from scaup.core.model.names import COMPLETE_KEY, WRITER_KEY
-from tests.support.clusterkinds import install
-from tests.support.clusterrun import Installation, broker, installation, trigger
+from tests.support.clusterkinds import broker, install, trigger
+from tests.support.clusterrun import Installation, installation
 from tests.support.openkinds import apply_kinds, custom_kind
 from tests.support.realkube import Kube
 from tests.support.sinks import answer, sink

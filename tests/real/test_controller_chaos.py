@@ -147,13 +147,13 @@ async def _api_is_killed_twice(w: World, there: Sink) -> None:
     for name in ("after-one", "after-two"):
         await asyncio.to_thread(w.kube.kill)
         await asyncio.to_thread(w.kube.restart)
-        await w.apply(trigger(NAMESPACE, name, there.url))
+        await w.apply(trigger(name, NAMESPACE, {"uri": there.url}))
         await w.until_ready(f"Trigger/{name}", within_s=TAKEN_OVER_S)
 
 
 async def _watches_are_cut(w: World, there: Sink) -> None:
     for number in range(5):
-        await w.apply(trigger(NAMESPACE, f"cut-{number}", there.url))
+        await w.apply(trigger(f"cut-{number}", NAMESPACE, {"uri": there.url}))
         for way in w.cables:
             way.cut()
     await w.until_ready()
@@ -164,7 +164,7 @@ async def _the_leader_is_paused_for_longer_than_its_lease(w: World, there: Sink)
     process = w.controllers[paused].process
     process.send_signal(signal.SIGSTOP)
     other = await w.leader(other_than=paused)
-    await w.apply(broker(NAMESPACE, "new"), trigger(NAMESPACE, "of-new", there.url, broker="new"))
+    await w.apply(broker("new", NAMESPACE), trigger("of-new", NAMESPACE, {"uri": there.url}, broker="new"))
     await w.until_ready("Broker/new", "Trigger/of-new", within_s=TAKEN_OVER_S)
     streams = await _streams(w.bus)
     process.send_signal(signal.SIGCONT)
@@ -186,7 +186,7 @@ async def _the_leader_is_paused_for_longer_than_its_lease(w: World, there: Sink)
 async def _the_leader_is_killed(w: World, there: Sink, nats_url: str, directory: Path) -> None:
     killed = await w.leader()
     w.controllers[killed].process.kill()
-    await w.apply(trigger(NAMESPACE, "after-kill", there.url))
+    await w.apply(trigger("after-kill", NAMESPACE, {"uri": there.url}))
     await w.leader(other_than=killed)
     await w.until_ready("Trigger/after-kill", within_s=TAKEN_OVER_S)
     w.controllers[killed] = w.start(killed, nats_url, directory)
@@ -203,7 +203,7 @@ async def test_deliveries_never_stop_whatever_becomes_of_the_api_and_the_control
 ) -> None:
     async with world(nats, tmp_path) as w, sink() as always, sink() as others, AsyncExitStack() as stack:
         plane = [stack.enter_context(service(home, tmp_path, nats.url)) for home in ("ingress", "filter", "dispatcher")]
-        await w.apply(broker(NAMESPACE), trigger(NAMESPACE, "always", always.url))
+        await w.apply(broker("default", NAMESPACE), trigger("always", NAMESPACE, {"uri": always.url}))
         for one in (*plane, *w.controllers):
             await one.until_ready(within_s=60)
         await w.until_ready()

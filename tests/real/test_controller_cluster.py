@@ -25,7 +25,7 @@ from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
-SINK = "http://sink.test/"
+SINK = {"uri": "http://sink.test/"}
 LEAST = """
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -133,14 +133,14 @@ async def test_a_killed_and_restarted_server_is_followed_on_and_nothing_is_taken
     own: Kube, nats: NatsServer
 ) -> None:
     async with world(own, nats, "restart") as w, running(controller := w.controller()):
-        await w.apply(broker("restart"), trigger("restart", "one", SINK))
+        await w.apply(broker("default", "restart"), trigger("one", "restart", SINK))
         await w.until_ready("one")
         for name in ("two", "three"):
             await asyncio.to_thread(own.kill)
             await eventually(controller.why_not_ready, "it says that the API is away", within_s=30)
             assert "one" in w.names()
             await asyncio.to_thread(own.restart)
-            await w.apply(trigger("restart", name, SINK))
+            await w.apply(trigger(name, "restart", SINK))
             await w.until_ready(name)
             await eventually(lambda: controller.why_not_ready() is None, "it is ready again", within_s=30)
         assert w.names() == {"one", "two", "three"}
@@ -150,11 +150,11 @@ async def test_what_happened_while_the_way_was_cut_is_found_and_an_expired_versi
     own: Kube, nats: NatsServer
 ) -> None:
     async with world(own, nats, "expired") as w, running(controller := w.controller()):
-        await w.apply(broker("expired"), trigger("expired", "goes", SINK), trigger("expired", "stays", SINK))
+        await w.apply(broker("default", "expired"), trigger("goes", "expired", SINK), trigger("stays", "expired", SINK))
         await w.until_ready("goes", "stays")
         w.cable.unplug()
         await w.kubectl("delete", "trigger", "goes")
-        await w.apply(trigger("expired", "comes", SINK))
+        await w.apply(trigger("comes", "expired", SINK))
         observed = controller._observed
         assert observed is not None
         for collection in (observed.brokers, observed.triggers):
@@ -162,16 +162,16 @@ async def test_what_happened_while_the_way_was_cut_is_found_and_an_expired_versi
         w.cable.plug()
         await w.until_ready("comes")
         await eventually(lambda: w.names() == {"comes", "stays"}, "one is gone", within_s=30)
-        await w.apply(trigger("expired", "last", SINK))  # the watch stands again
+        await w.apply(trigger("last", "expired", SINK))  # the watch stands again
         await w.until_ready("last")
 
 
 async def test_watches_that_are_cut_again_and_again_miss_nothing(own: Kube, nats: NatsServer) -> None:
     async with world(own, nats, "cut") as w, running(controller := w.controller()):
-        await w.apply(broker("cut"), trigger("cut", "t0", SINK))
+        await w.apply(broker("default", "cut"), trigger("t0", "cut", SINK))
         await w.until_ready("t0")
         for number in range(1, 8):
-            await w.apply(trigger("cut", f"t{number}", SINK))
+            await w.apply(trigger(f"t{number}", "cut", SINK))
             w.cable.cut()
         await w.until_ready(*(f"t{number}" for number in range(8)))
         await eventually(lambda: controller.why_not_ready() is None, "it is ready", within_s=30)
@@ -183,7 +183,7 @@ async def test_no_more_rights_are_needed_than_are_said(own: Kube, nats: NatsServ
     async with world(own, nats, "rights", token="least") as w:
         controller = w.controller("least", "default/scaup")
         async with running(controller):
-            await w.apply(broker("rights"), trigger("rights", "one", SINK))
+            await w.apply(broker("default", "rights"), trigger("one", "rights", SINK))
             await w.until_ready("one")
             assert controller._snapshot.writer is not None
             uid = own.kubectl("get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
@@ -198,7 +198,7 @@ async def test_two_controllers_share_a_lease_as_kubectl_shows(own: Kube, nats: N
         one, two = w.controller("one", "lease/scaup"), w.controller("two", "lease/scaup")
         async with running(two):
             async with running(one):
-                await w.apply(broker("lease"), trigger("lease", "first", SINK))
+                await w.apply(broker("default", "lease"), trigger("first", "lease", SINK))
                 await w.until_ready("first")
                 shown = await w.kubectl("get", "lease")
                 assert sum(name in shown for name in ("one_", "two_")) == 1
@@ -207,7 +207,7 @@ async def test_two_controllers_share_a_lease_as_kubectl_shows(own: Kube, nats: N
                     lambda: other.standing_by() and other.why_not_ready() is None, "the other is warm", within_s=30
                 )
             # `one` has ended; whoever led, `two` leads now or soon
-            await w.apply(trigger("lease", "second", SINK))
+            await w.apply(trigger("second", "lease", SINK))
             await w.until_ready("second", within_s=14)  # less than the Lease stands
             assert two.standing_by() is None
             assert leader in (one, two)

@@ -22,6 +22,7 @@ from scaup.core.bus.connection import BusAccess, connect
 from scaup.core.bus.kv import Bucket
 from scaup.core.model.names import DEFINITIONS_BUCKET, REPLICAS_BUCKET
 from tests.support import controlplane, dataplane, knativekinds
+from tests.support.clusterkinds import broker, trigger
 from tests.support.events import a_broker
 from tests.support.natsserver import NatsServer
 from tests.support.rawhttp import BINARY, send
@@ -35,6 +36,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]  # each calls kubectl 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "base" / "crds"
 KNATIVES = [knativekinds.broker_crd(), knativekinds.trigger_crd()]
 IS_BIG = "data.amount > 100"
+CEL = {"scaup.dev/cel": IS_BIG}
 
 
 @pytest.fixture(scope="module")
@@ -59,18 +61,6 @@ def established(server: Kube) -> Kube:
 
 def manifests(*objects: dict[str, Any]) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
-
-
-def broker(namespace: str) -> dict[str, Any]:
-    annotations = {"eventing.knative.dev/broker.class": "Scaup"}
-    metadata = {"name": "default", "namespace": namespace, "annotations": annotations}
-    return {"apiVersion": "eventing.knative.dev/v1", "kind": "Broker", "metadata": metadata, "spec": {}}
-
-
-def trigger(namespace: str, name: str, uri: str, cel: str = "", **spec: Any) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": namespace, "annotations": {"scaup.dev/cel": cel} if cel else {}}
-    whole = {"broker": "default", "subscriber": {"uri": uri}} | spec
-    return {"apiVersion": "eventing.knative.dev/v1", "kind": "Trigger", "metadata": metadata, "spec": whole}
 
 
 @dataclass
@@ -130,10 +120,12 @@ async def test_the_same_manifests_do_the_same_with_our_kinds_and_with_knatives(
     server: Kube = request.getfixturevalue(kinds)
     async with installation(server, nats.url, "same") as here, sink() as every, sink() as some, sink() as big:
         await here.apply(
-            broker("same"),
-            trigger("same", "every", every.url),
-            trigger("same", "some", some.url, filters=[{"any": [{"exact": {"type": "order"}}, {"cesql": "FALSE"}]}]),
-            trigger("same", "big", big.url, IS_BIG, filter={"attributes": {"type": "order"}}),
+            broker("default", "same"),
+            trigger("every", "same", {"uri": every.url}),
+            trigger(
+                "some", "same", {"uri": some.url}, filters=[{"any": [{"exact": {"type": "order"}}, {"cesql": "FALSE"}]}]
+            ),
+            trigger("big", "same", {"uri": big.url}, annotations=CEL, filter={"attributes": {"type": "order"}}),
         )
         await here.ready("broker/default", "trigger/every", "trigger/some", "trigger/big")
         version = (await here.get("trigger", "every"))["metadata"]["resourceVersion"]
@@ -159,7 +151,7 @@ async def test_the_same_manifests_do_the_same_with_our_kinds_and_with_knatives(
 async def test_what_knatives_schema_drops_from_filters_never_becomes_every_event(
     with_knatives: Kube, nats: NatsServer
 ) -> None:
-    written = trigger("dropped", "big", "http://127.0.0.1:9/", filters=[{"cel": IS_BIG}])
+    written = trigger("big", "dropped", {"uri": "http://127.0.0.1:9/"}, filters=[{"cel": IS_BIG}])
     async with installation(with_knatives, nats.url, "dropped") as here, sink() as big, sink() as every:
         done = await asyncio.to_thread(with_knatives.kubectl_run, "apply", "-f", "-", stdin=json.dumps(written))
         assert 'unknown field "spec.filters[0].cel"' in done.stderr  # who asks for a strict check is told at once
@@ -170,7 +162,7 @@ async def test_what_knatives_schema_drops_from_filters_never_becomes_every_event
         for field in ("filter.attribute", "subscriber.ref.address"):  # as for what nobody could see afterwards
             assert f'unknown field "spec.{field}"' in done.stderr
         written["spec"]["subscriber"]["uri"] = big.url
-        await here.apply(broker("dropped"), trigger("dropped", "every", every.url))
+        await here.apply(broker("default", "dropped"), trigger("every", "dropped", {"uri": every.url}))
         await here.apply(written, options=("--validate=false",))
         await here.ready("broker/default", "trigger/every")
         await here.kubectl("wait", "--for=condition=Ready=False", "--timeout=20s", "trigger/big")
@@ -182,7 +174,7 @@ async def test_what_knatives_schema_drops_from_filters_never_becomes_every_event
         await here.post("before", 1_000)
         await has(every, "before")
         assert big.ids == []
-        await here.apply(trigger("dropped", "big", big.url, IS_BIG))
+        await here.apply(trigger("big", "dropped", {"uri": big.url}, annotations=CEL))
         await here.ready("trigger/big")
         await here.post("small", 1)
         await here.post("large", 1_000)

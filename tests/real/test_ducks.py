@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import rawhttp
-from tests.support.clusterrun import GROUP, Installation, broker, installation, trigger
+from tests.support.clusterkinds import GROUP, broker, trigger
+from tests.support.clusterrun import Installation, installation
 from tests.support.openkinds import apply_kinds, custom_kind, install_kinds
 from tests.support.realkube import kube
 from tests.support.waiting import eventually

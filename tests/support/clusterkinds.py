@@ -24,7 +24,7 @@ def install(kube: Kube) -> None:
     # Within two seconds of that the server holds up the first one made of each kind.
     namespace, name = "scaup-kinds", "first"
     apply(kube, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    for first in (broker(namespace, name), trigger(namespace, name, "http://sink.test/")):
+    for first in (broker(name, namespace), trigger(name, namespace, {"uri": "http://sink.test/"})):
         apply(kube, first)
         kube.kubectl("delete", first["kind"], name, "-n", namespace)
 
@@ -34,22 +34,15 @@ def apply(kube: Kube, *objects: dict[str, Any]) -> None:
     kube.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
 
 
-def broker(namespace: str, name: str = "default") -> dict[str, Any]:
-    """A Broker of ours."""
-    annotations = {"eventing.knative.dev/broker.class": "Scaup"}
-    return {
-        "apiVersion": API,
-        "kind": "Broker",
-        "metadata": {"name": name, "namespace": namespace, "annotations": annotations},
-        "spec": {},
-    }
+def broker(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
+    """A Broker of our class, as people write it."""
+    metadata = {"name": name, "namespace": namespace, "annotations": {f"{GROUP}/broker.class": "Scaup"}}
+    return {"apiVersion": API, "kind": "Broker", "metadata": metadata, "spec": spec}
 
 
-def trigger(namespace: str, name: str, uri: str, broker: str = "default", **spec: Any) -> dict[str, Any]:
-    """A Trigger whose subscriber is a URL."""
-    return {
-        "apiVersion": API,
-        "kind": "Trigger",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"broker": broker, "subscriber": {"uri": uri}} | spec,
-    }
+def trigger(name: str, namespace: str, subscriber: Any, broker: str = "default", **spec: Any) -> dict[str, Any]:
+    """A Trigger, as people write it."""
+    annotations = spec.pop("annotations", {})
+    metadata = {"name": name, "namespace": namespace, "annotations": annotations}
+    whole = {"broker": broker, "subscriber": subscriber} | spec
+    return {"apiVersion": API, "kind": "Trigger", "metadata": metadata, "spec": whole}

@@ -8,15 +8,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from tests.support.natsserver import NatsServer, nats_server
 from tests.support.rawhttp import BINARY, Answer, send
 from tests.support.realkube import Kube
 from tests.support.services import Service, service
 from tests.support.waiting import eventually
-
-GROUP: Final = "eventing.knative.dev"
 
 
 @dataclass
@@ -94,20 +92,6 @@ class Installation:
         """POST an event to ``/namespace/broker`` at the ingress."""
         extra = {f"ce-{name}": value for name, value in attributes.items()}
         return await send(self.ingress.port, "POST", path, BINARY | {"ce-id": event_id} | extra)
-
-
-def broker(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
-    """A Broker of our class, as people write it."""
-    metadata = {"name": name, "namespace": namespace, "annotations": {f"{GROUP}/broker.class": "Scaup"}}
-    return {"apiVersion": f"{GROUP}/v1", "kind": "Broker", "metadata": metadata, "spec": spec}
-
-
-def trigger(name: str, namespace: str, subscriber: Any, broker: str = "default", **spec: Any) -> dict[str, Any]:
-    """A Trigger, as people write it."""
-    annotations = spec.pop("annotations", {})
-    metadata = {"name": name, "namespace": namespace, "annotations": annotations}
-    whole = {"broker": broker, "subscriber": subscriber} | spec
-    return {"apiVersion": f"{GROUP}/v1", "kind": "Trigger", "metadata": metadata, "spec": whole}
 
 
 @contextmanager

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import fcntl
-import hashlib
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.builtonce import built
 from tests.support.realtools import need
 
 SOURCES: Final = Path(__file__).parent.parent / "interop"
@@ -93,7 +92,7 @@ def go_sdk() -> Sdk:
         env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
         _run([str(need("go")), "build", "-trimpath", "-o", str(target), "."], SOURCES / "go", env)
 
-    return Sdk((str(_kept("go", build)),))
+    return Sdk((str(built("interop", "go", SOURCES / "go", build)),))
 
 
 def js_sdk() -> Sdk:
@@ -103,26 +102,7 @@ def js_sdk() -> Sdk:
         shutil.copytree(SOURCES / "js", target)
         _run([str(need("npm")), "ci", "--no-audit", "--no-fund", "--ignore-scripts"], target, dict(os.environ))
 
-    return Sdk((str(need("node")), str(_kept("js", build) / "main.js")))
-
-
-def _kept(name: str, build: Callable[[Path], None]) -> Path:
-    digest = hashlib.sha256()
-    for file in sorted((SOURCES / name).iterdir()):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scaup-interop"
-    target = cache / f"{name}-{digest.hexdigest()[:16]}"
-    if target.exists():
-        return target
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:  # one build at a time, also with several test workers
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.exists():
-            unfinished = target.with_suffix(".tmp")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            build(unfinished)
-            unfinished.rename(target)
-    return target
+    return Sdk((str(need("node")), str(built("interop", "js", SOURCES / "js", build) / "main.js")))
 
 
 def _run(command: list[str], directory: Path, env: dict[str, str]) -> None:

@@ -63,3 +63,11 @@ def follow(page: str, directory: Path, kubeconfig: Path, offset: int = 0) -> Non
 def _pattern(says: list[str]) -> str:
     lines = [r"(?:.*\n)*?.*?" if line == "…" else re.escape(line).replace("…", ".*?") for line in says]
     return "\n".join(lines)
+
+
+def assert_fresh(tool: str) -> None:
+    """Assert that what ``tools/TOOL.py`` makes is what is there."""
+    command = [sys.executable, str(DOCS.parent / "tools" / f"{tool}.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")

@@ -7,7 +7,6 @@ Kept in ``$XDG_CACHE_HOME/scaup-kapi`` (else ``~/.cache/scaup-kapi``) under a na
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.builtonce import built
 from tests.support.realtools import need
 
 SOURCES: Final = Path(__file__).parent.parent / "kapi"
@@ -86,28 +86,17 @@ def find_kubectl() -> Path:
 
 
 def _built(name: str, package: str) -> Path:
-    digest = hashlib.sha256(VERSION.encode())
-    for file in sorted(SOURCES.iterdir()):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scaup-kapi"
-    target = cache / f"{name}-{VERSION}-{digest.hexdigest()[:16]}"
-    if target.exists():
-        return target
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:  # one build at a time, also with several test workers
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.exists():
-            unfinished = target.with_suffix(".tmp")
-            flags = f"-s -w -X k8s.io/component-base/version.gitVersion={VERSION}"
-            command = [str(need("go")), "build", "-trimpath", f"-ldflags={flags}", "-o", str(unfinished), package]
-            env = {**os.environ, "CGO_ENABLED": "0"}
-            done = subprocess.run(
-                command, cwd=SOURCES, env=env, capture_output=True, text=True, timeout=_BUILD_S, check=False
-            )
-            if done.returncode:
-                raise RuntimeError(f"building {name} failed:\n{done.stderr[-2000:]}")
-            unfinished.rename(target)
-    return target
+    def build(target: Path) -> None:
+        flags = f"-s -w -X k8s.io/component-base/version.gitVersion={VERSION}"
+        command = [str(need("go")), "build", "-trimpath", f"-ldflags={flags}", "-o", str(target), package]
+        env = {**os.environ, "CGO_ENABLED": "0"}
+        done = subprocess.run(
+            command, cwd=SOURCES, env=env, capture_output=True, text=True, timeout=_BUILD_S, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"building {name} failed:\n{done.stderr[-2000:]}")
+
+    return built("kapi", name, SOURCES, build, version=VERSION)
 
 
 @contextlib.contextmanager

@@ -1,14 +1,18 @@
 """Which kinds there are: those built in, and those that CustomResourceDefinitions add.
 
-Pure but for the registry's own table. Must not read or write objects; the store tells it of CRDs that change.
+Broker, Trigger and LocalSink are CustomResourceDefinitions too (``definitions/``), which are there from the start. Pure
+but for the registry's own table. Must not read or write objects; the store tells it of CRDs that change.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any, Final, NamedTuple
+
+import orjson
 
 
 class Resource(NamedTuple):
@@ -18,12 +22,24 @@ class Resource(NamedTuple):
     plural: str
 
 
+class Column(NamedTuple):
+    """A column of ``kubectl get`` (``additionalPrinterColumns``); those of a priority over 0 are for ``-o wide``."""
+
+    name: str
+    type: str
+    path: str
+    priority: int = 0
+    format: str = ""
+    description: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind in one version.
 
     ``is_custom`` are those that a cluster has by a CRD too: they take no strategic merge patch and need a
     resourceVersion to be replaced. ``selectable`` are field paths a fieldSelector may name besides the metadata's.
+    ``schema`` is the structural schema (``openAPIV3Schema``) of a custom kind; None where there is none.
     """
 
     group: str
@@ -38,6 +54,8 @@ class Kind:
     singular: str = ""
     list_kind: str = ""
     selectable: frozenset[str] = frozenset()
+    columns: tuple[Column, ...] = ()
+    schema: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def resource(self) -> Resource:
@@ -60,10 +78,45 @@ class Kind:
         return self.list_kind or f"{self.kind}List"
 
 
+def kinds_of(crd: Mapping[str, Any]) -> list[Kind]:
+    """The kinds of a checked CRD: one for each served version."""
+    spec = crd["spec"]
+    names = spec["names"]
+    return [
+        Kind(
+            spec["group"],
+            version["name"],
+            names["plural"],
+            names["kind"],
+            tuple(names.get("shortNames") or ()),
+            tuple(names.get("categories") or ()),
+            is_namespaced=spec["scope"] == "Namespaced",
+            has_status=(version.get("subresources") or {}).get("status") is not None,
+            singular=names.get("singular", ""),
+            list_kind=names.get("listKind", ""),
+            columns=tuple(_column(column) for column in version.get("additionalPrinterColumns") or ()),
+            schema=(version.get("schema") or {}).get("openAPIV3Schema"),
+        )
+        for version in spec["versions"]
+        if version.get("served")
+    ]
+
+
+def _column(column: Mapping[str, Any]) -> Column:
+    more = (column.get("priority", 0), column.get("format", ""), column.get("description", ""))
+    return Column(column["name"], column["type"], column["jsonPath"], *more)
+
+
+def _ours(plural: str) -> Kind:
+    """A kind that stands in ``definitions/``."""
+    text = files("scaup.apiserver").joinpath(f"definitions/{plural}.json").read_bytes()
+    return kinds_of(orjson.loads(text))[0]
+
+
 EVENTING: Final = "eventing.knative.dev"
+BROKERS: Final = _ours("brokers")
+TRIGGERS: Final = _ours("triggers")
 NAMESPACES: Final = Kind("", "v1", "namespaces", "Namespace", ("ns",), (), False, True, False)
-BROKERS: Final = Kind(EVENTING, "v1", "brokers", "Broker", (), ("all", "knative", "eventing"), has_status=True)
-TRIGGERS: Final = Kind(EVENTING, "v1", "triggers", "Trigger", (), ("all", "knative", "eventing"), has_status=True)
 CRDS: Final = Kind(
     "apiextensions.k8s.io",
     "v1",
@@ -95,7 +148,7 @@ BUILT_IN: Final = (
     CRDS,
     BROKERS,
     TRIGGERS,
-    Kind("scaup.dev", "v1", "localsinks", "LocalSink", (), ("scaup",), has_status=True),
+    _ours("localsinks"),
 )
 
 
@@ -147,28 +200,6 @@ class Kinds:
     def of_resource(self, resource: Resource) -> Kind | None:
         """Any version of the kind whose objects are stored there; None where no kind is known (any more)."""
         return next((k for k in self._all.values() if k.resource == resource), None)
-
-
-def kinds_of(crd: Mapping[str, Any]) -> list[Kind]:
-    """The kinds of a checked CRD: one for each served version."""
-    spec = crd["spec"]
-    names = spec["names"]
-    return [
-        Kind(
-            spec["group"],
-            version["name"],
-            names["plural"],
-            names["kind"],
-            tuple(names.get("shortNames") or ()),
-            tuple(names.get("categories") or ()),
-            is_namespaced=spec["scope"] == "Namespaced",
-            has_status=(version.get("subresources") or {}).get("status") is not None,
-            singular=names.get("singular", ""),
-            list_kind=names.get("listKind", ""),
-        )
-        for version in spec["versions"]
-        if version.get("served")
-    ]
 
 
 _KUBE_VERSION: Final = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")

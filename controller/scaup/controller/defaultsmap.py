@@ -13,7 +13,7 @@ import structlog
 
 from scaup.controller.defaults import NO_DEFAULTS, NOT_KNOWN, Defaults, read_defaults
 from scaup.controller.observe import Collection
-from scaup.core.model.errors import SettingsError
+from scaup.controller.settings import named_object
 
 log = structlog.get_logger()
 
@@ -30,10 +30,8 @@ class DefaultsMap(Collection):
         self._defaults = NOT_KNOWN if where else NO_DEFAULTS
         self._read: tuple[Any, str] | None = None
         if where:
-            namespace, _, self._name = where.partition("/")
-            if not namespace or not self._name or "/" in self._name:
-                msg = f"SCAUP_CONTROLLER_DEFAULTS = {where!r}: expected namespace/name of a ConfigMap"
-                raise SettingsError(msg, hint="name it as in scaup-system/config-br-defaults")
+            hint = "name it as in scaup-system/config-br-defaults"
+            namespace, self._name = named_object("SCAUP_CONTROLLER_DEFAULTS", where, of=" of a ConfigMap", hint=hint)
             self._whole = True
             self._path = f"/api/v1/namespaces/{namespace}/configmaps?fieldSelector=metadata.name%3D{quote(self._name)}"
 

@@ -21,7 +21,7 @@ from scaup.controller import lease
 from scaup.controller.kube import Api, ApiError, ApiRefusedError
 from scaup.controller.lease import Sight, Terms
 from scaup.controller.metrics import LEADER
-from scaup.core.model.errors import SettingsError
+from scaup.controller.settings import named_object
 
 log = structlog.get_logger()
 
@@ -40,16 +40,13 @@ class Election:
     """One candidate. ``term`` counts the times it was elected; ``changed`` is called at every beginning and end."""
 
     def __init__(self, api: Api, where: str, me: str, changed: Callable[[], None], terms: Terms | None = None) -> None:
-        namespace, slash, name = where.partition("/")
-        if not (namespace and slash and name) or "/" in name:
-            msg = f"SCAUP_CONTROLLER_LEASE = {where!r}: expected namespace/name"
-            raise SettingsError(msg, hint="such as scaup-system/scaup-controller, or nothing for no election")
+        hint = "such as scaup-system/scaup-controller, or nothing for no election"
+        self._namespace, self._name = named_object("SCAUP_CONTROLLER_LEASE", where, hint=hint)
         self._api = api
         self._me = me
         self._changed = changed
         self._terms = terms or Terms()
-        self._name, self._namespace = name, namespace
-        self._path = f"/apis/{lease.API}/namespaces/{namespace}/leases"
+        self._path = f"/apis/{lease.API}/namespaces/{self._namespace}/leases"
         self._sight: Sight | None = None
         self._until = 0.0
         self._trouble = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from scaup.core.model.errors import SettingsError
 from scaup.core.runtime.settings import BusSettings, Listen, ServiceSettings, setting
 
 
@@ -17,6 +18,15 @@ class Replicas(int):
             msg = "expected 1, 3 or 5"
             raise ValueError(msg)
         return cls(text)
+
+
+def named_object(variable: str, text: str, *, of: str = "", hint: str) -> tuple[str, str]:
+    """Namespace and name of the object that a setting names. Raises SettingsError where it names none."""
+    namespace, _, name = text.partition("/")
+    if not namespace or not name or "/" in name:
+        msg = f"{variable} = {text!r}: expected namespace/name{of}"
+        raise SettingsError(msg, hint=hint)
+    return namespace, name
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,59 +60,106 @@ async def page(bus: Bus, stream: str, subjects: str, start: int, count: int) -> 
     In order; fewer where they are large, none only where there are no more, or the stream is not there. One batch of
     direct gets (ADR-31). Raises BusError where JetStream refuses or nobody answers.
     """
-    answers: asyncio.Queue[Msg] = asyncio.Queue()
-    inbox = bus.client.new_inbox()
-    end = await bus.subscribe(inbox, answers.put)
-    found: list[StoredEntry] = []
-    wanted = {"seq": max(start, 1), "next_by_subj": subjects, "batch": count, "max_bytes": _PAGE_BYTES}
-    tries = 0
+    request = {"seq": max(start, 1), "next_by_subj": subjects, "batch": count, "max_bytes": _PAGE_BYTES}
     try:
-        await bus.publish(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(wanted), inbox)
-        while len(found) < count:
-            async with asyncio.timeout(API_TIMEOUT_S):
-                answer = await answers.get()
-            headers = answer.headers or {}
-            if status := headers.get("Status"):
-                if await _is_end(bus, stream, status, headers.get("Description", "")):
-                    break
-                tries += 1
-                if tries == _TRIES:
-                    msg = f"nobody answers for entries of {stream}"
-                    raise BusUnavailableError(msg)
-                await asyncio.sleep(_PAUSE_S)
-                await bus.publish(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(wanted), inbox)
-                continue
-            found.append(
-                StoredEntry(
-                    sequence=int(headers["Nats-Sequence"]),
-                    subject=headers["Nats-Subject"],
-                    headers={name: value.strip() for name, value in headers.items()},
-                    data=answer.data,
-                    stored_at=headers["Nats-Time-Stamp"],
-                )
-            )
-    except TimeoutError:
-        msg = f"no answer for entries of {stream} within {API_TIMEOUT_S:g} s"
-        raise BusUnavailableError(msg) from None
+        came = await direct_get(bus, stream, request)
+    except _GoneError:
+        return []
+    return [
+        StoredEntry(
+            sequence=int(headers["Nats-Sequence"]),
+            subject=headers["Nats-Subject"],
+            headers={name: value.strip() for name, value in headers.items()},
+            data=msg.data,
+            stored_at=headers["Nats-Time-Stamp"],
+        )
+        for msg, headers in came
+    ]
+
+
+class _GoneError(BusUnavailableError):
+    """Nobody answers, for there is no such stream (any more)."""
+
+
+Answered = tuple[Msg, dict[str, str]]
+"""An entry as it comes, and its headers."""
+
+
+async def direct_get(bus: Bus, stream: str, request: dict[str, Any]) -> list[Answered]:
+    """What one request for many brings (ADR-31), in order; BusUnavailableError where a part was lost on the way.
+
+    A stream that was just made, or whose leader is being elected, is not heard for a moment: it is asked again for a
+    second. BusRequestError where JetStream refuses.
+    """
+    for _ in range(_TRIES):
+        came, status = await _ask(bus, stream, request)
+        code = status["Status"]
+        if code == "404":
+            return []
+        if code == "204":
+            return _whole(stream, came, int(status["Nats-Last-Sequence"]))
+        await _check_is_there(bus, stream)
+        if code != "503":
+            why = status.get("Description", "")
+            raise BusRequestError(f"JetStream refused entries of {stream}: {why} ({code})", status=int(code))
+        await asyncio.sleep(_PAUSE_S)
+    raise BusUnavailableError(f"nobody answers for entries of {stream}")
+
+
+async def _ask(bus: Bus, stream: str, request: dict[str, Any]) -> tuple[list[Msg], dict[str, str]]:
+    """What comes, and the headers of what ends it."""
+    inbox = bus.client.new_inbox()
+    came: list[Msg] = []
+    ended: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
+
+    async def take(msg: Msg) -> None:
+        headers = msg.headers or {}
+        if "Status" not in headers:
+            came.append(msg)
+        elif not ended.done():
+            ended.set_result(headers)
+
+    def lost(is_connected: bool) -> None:
+        if not is_connected and not ended.done():
+            ended.set_exception(BusUnavailableError("the connection to NATS was lost"))
+
+    end_change = bus.on_change(lost)
+    end = await bus.subscribe(inbox, take)
+    try:
+        await bus.publish(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(request), inbox)
+        async with asyncio.timeout(API_TIMEOUT_S):
+            return came, await ended
+    except TimeoutError as error:
+        raise BusUnavailableError(f"{stream} was not read within {API_TIMEOUT_S:g} s") from error
     finally:
+        end_change()
         await end()
+
+
+def _whole(stream: str, came: list[Msg], upto: int) -> list[Answered]:
+    """All of them, each after the one that it says was sent before it, the last being ``upto``."""
+    last = 0
+    found: list[Answered] = []
+    for msg in came:
+        headers = msg.headers or {}
+        if int(headers["Nats-Last-Sequence"]) != last:
+            break
+        last = int(headers["Nats-Sequence"])
+        found.append((msg, headers))
+    if last != upto:
+        raise BusUnavailableError(f"a part of {stream} was lost on the way")
     return found
 
 
-async def _is_end(bus: Bus, stream: str, status: str, description: str) -> bool:
-    """Whether a page ended because there is nothing more; not where nobody answers yet. Everything else raises."""
-    if status in {"204", "404"}:
-        return True
+async def _check_is_there(bus: Bus, stream: str) -> None:
+    """Raises _GoneError where the stream is not."""
     try:
         await bus.api(f"STREAM.INFO.{stream}")
     except BusRequestError as error:
-        if error.err_code in _GONE:
-            return True
-        raise
-    if status == "503":
-        return False
-    msg = f"JetStream refused entries of {stream}: {description} ({status})"
-    raise BusRequestError(msg, status=int(status))
+        if error.err_code not in _GONE:
+            raise
+        msg = f"nobody answers for entries of {stream}: it is not there"
+        raise _GoneError(msg) from None
 
 
 def _headers(raw: bytes) -> dict[str, str]:

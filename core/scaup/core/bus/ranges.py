@@ -6,17 +6,14 @@ consumers have not settled is not trimmed: a replay of days would let the log fi
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
-
 from scaup.core.bus import entries as stream_entries
-from scaup.core.bus.connection import API_TIMEOUT_S, Bus, Msg
+from scaup.core.bus.connection import Bus
 from scaup.core.bus.kv import NO_MESSAGE
-from scaup.core.model.errors import BusRequestError, BusUnavailableError
+from scaup.core.model.errors import BusRequestError
 from scaup.core.model.names import BrokerUid, log_stream
 
 _AT_ONCE: Final = 512
@@ -100,56 +97,11 @@ async def read(bus: Bus, broker: BrokerUid, start: int, upto: int) -> Batch:
 
 
 async def direct_get(bus: Bus, stream: str, request: dict[str, Any]) -> list[LogEntry]:
-    """What one request for many brings; BusUnavailableError where a part of it was lost on the way."""
-    inbox = bus.client.new_inbox()
-    came: list[Msg] = []
-    ended: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
-
-    async def take(msg: Msg) -> None:
-        headers = msg.headers or {}
-        if "Status" not in headers:
-            came.append(msg)
-        elif not ended.done():
-            ended.set_result(headers)
-
-    def lost(is_connected: bool) -> None:
-        if not is_connected and not ended.done():
-            ended.set_exception(BusUnavailableError("the connection to NATS was lost"))
-
-    end_change = bus.on_change(lost)
-    end = await bus.subscribe(inbox, take)
-    try:
-        await bus.publish(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(request), inbox)
-        async with asyncio.timeout(API_TIMEOUT_S):
-            status = await ended
-    except TimeoutError as error:
-        raise BusUnavailableError(f"{stream} was not read within {API_TIMEOUT_S:g} s") from error
-    finally:
-        end_change()
-        await end()
-    return _whole(stream, came, status)
-
-
-def _whole(stream: str, came: list[Msg], status: dict[str, str]) -> list[LogEntry]:
-    code = status["Status"]
-    if code == "404":
-        return []
-    if code == "503":
-        raise BusUnavailableError(f"nobody answers for {stream}")
-    if code != "204":
-        why = status.get("Description", "")
-        raise BusRequestError(f"JetStream refused to read {stream}: {why} ({code})", status=int(code))
-    last = 0
-    found: list[LogEntry] = []
-    for msg in came:
-        headers = msg.headers or {}
-        if int(headers["Nats-Last-Sequence"]) != last:
-            break
-        last = int(headers["Nats-Sequence"])
-        found.append(_own(last, headers, msg.data, headers["Nats-Time-Stamp"]))
-    if last != int(status["Nats-Last-Sequence"]):
-        raise BusUnavailableError(f"a part of {stream} was lost on the way")
-    return found
+    """What one request for many brings; BusUnavailableError where a part of it was lost, or nobody answers."""
+    return [
+        _own(int(headers["Nats-Sequence"]), headers, msg.data, headers["Nats-Time-Stamp"])
+        for msg, headers in await stream_entries.direct_get(bus, stream, request)
+    ]
 
 
 def _own(sequence: int, headers: dict[str, str], data: bytes, stored_at: str) -> LogEntry:
