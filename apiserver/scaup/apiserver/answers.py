@@ -124,11 +124,19 @@ def conflict(kind: Kind, name: str, why: str = "") -> ApiError:
 
 def invalid(kind: Kind, name: str, problems: Sequence[Problem]) -> ApiError:
     """Fields of the object are wrong: all of them are said."""
-    said = str(problems[0]) if len(problems) == 1 else f"[{', '.join(map(str, problems))}]"
     title = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
-    details = _about(kind, name, kind.kind)
-    details["causes"] = [{"reason": p.reason, "message": p.message, "field": p.path} for p in problems]
-    return ApiError(422, "Invalid", f'{title} "{name}" is invalid: {said}', details)
+    return _invalid(f'{title} "{name}"', _about(kind, name, kind.kind), problems)
+
+
+def invalid_options(problems: Sequence[Problem]) -> ApiError:
+    """The query does not make sense: everything that is wrong with it is said."""
+    return _invalid('ListOptions.meta.k8s.io ""', {"group": "meta.k8s.io", "kind": "ListOptions"}, problems)
+
+
+def _invalid(what: str, about: dict[str, Any], problems: Sequence[Problem]) -> ApiError:
+    said = str(problems[0]) if len(problems) == 1 else f"[{', '.join(map(str, problems))}]"
+    causes = [{"reason": p.reason, "message": p.message, "field": p.path} for p in problems]
+    return ApiError(422, "Invalid", f"{what} is invalid: {said}", about | {"causes": causes})
 
 
 def bad_request(message: str) -> ApiError:
