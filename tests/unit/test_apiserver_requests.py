@@ -197,11 +197,11 @@ def test_switches_are_read_as_kubernetes_does_and_continuations_survive() -> Non
     assert not flag({}, "watch")
     there = Continuation(12, ("d", "näme"))
     assert Continuation.parse(str(there)) == there
-    assert is_dry_run({"dryRun": "All"})
-    assert is_dry_run({}, {"dryRun": ["All"]})
-    assert not is_dry_run({}, {"dryRun": []})
-    with pytest.raises(ApiError, match="dryRun"):
-        is_dry_run({"dryRun": "Some"})
+    assert is_dry_run({"dryRun": "All"}, options="CreateOptions")
+    assert is_dry_run({}, {"dryRun": ["All"]}, options="DeleteOptions")
+    assert not is_dry_run({}, {"dryRun": []}, options="DeleteOptions")
+    with pytest.raises(ApiError, match=r"CreateOptions.*dryRun"):
+        is_dry_run({"dryRun": "Some"}, options="CreateOptions")
 
 
 @pytest.mark.parametrize(

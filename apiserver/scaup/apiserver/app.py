@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from scaup.apiserver import accept, answers, body, discovery, guard, metrics, paths, reads, tables
 from scaup.apiserver.accept import Form
 from scaup.apiserver.answers import ApiError
-from scaup.apiserver.kinds import Kind, Kinds
+from scaup.apiserver.kinds import NAMESPACES, Kind, Kinds
 from scaup.apiserver.objects import Object, in_version
 from scaup.apiserver.paths import Discovery, Target
 from scaup.apiserver.query import flag, is_dry_run, list_options
@@ -147,6 +147,7 @@ class Api:
             verb is None
             or (target.subresource and verb not in _OF_STATUS)
             or (is_everywhere and verb in {"create", "deletecollection"})
+            or (kind is NAMESPACES and verb == "deletecollection")
         ):
             raise answers.method_not_allowed(method)
         return verb
@@ -169,13 +170,14 @@ class Api:
     # --- writing ------------------------------------------------------------------------------------------------
 
     async def _write(self, request: Request, kind: Kind, target: Target, call: _Call) -> Response:
-        dry = is_dry_run(request.query_params)
+        dry = is_dry_run(request.query_params, options=f"{call.verb.capitalize()}Options")
+        objects = guard.OBJECTS if kind.is_custom else guard.CORE_OBJECTS
         match call.verb:
             case "create":
-                _, whole = await body.read(request, guard.OBJECTS)
+                _, whole = await body.read(request, objects)
                 return call.object(kind, await self.writer.create(kind, target, whole, is_dry_run=dry), 201)
             case "update":
-                _, whole = await body.read(request, guard.OBJECTS)
+                _, whole = await body.read(request, objects)
                 return call.object(kind, await self.writer.replace(kind, target, whole, is_dry_run=dry))
             case "patch":
                 taken = guard.PATCHES if kind.is_custom else (*guard.PATCHES, guard.STRATEGIC_PATCH)
@@ -189,9 +191,11 @@ class Api:
         asked: Any = None
         if data:
             asked = await body.parse(guard.content_type(request.headers, guard.OBJECTS), data)
-        dry = is_dry_run(request.query_params, asked)
+        dry = is_dry_run(request.query_params, asked, options="DeleteOptions")
         if call.verb == "delete":
-            return call.object(kind, await self.writer.delete(kind, target, asked, is_dry_run=dry))
+            return call.object(
+                kind, await self.writer.delete(kind, target, asked, request.query_params, is_dry_run=dry)
+            )
         options = list_options(request.query_params, kind, target)
         deleted = await self.writer.delete_collection(kind, options.is_wanted, is_dry_run=dry)
         return call.list(kind, reads.Part(deleted, {"resourceVersion": str(self._store.revision)}))

@@ -6,7 +6,7 @@ import platform
 from typing import Any, Final
 
 from scaup.apiserver.answers import no_such_path
-from scaup.apiserver.kinds import Kind, Kinds
+from scaup.apiserver.kinds import NAMESPACES, Kind, Kinds
 from scaup.apiserver.paths import Discovery
 
 KUBERNETES: Final = "v1.36.0"
@@ -59,13 +59,17 @@ def _group(name: str, versions: list[str]) -> dict[str, Any]:
     return {"name": name, "versions": listed, "preferredVersion": listed[0]}
 
 
+def _verbs(kind: Kind) -> list[str]:
+    return [verb for verb in _VERBS if kind is not NAMESPACES or verb != "deletecollection"]
+
+
 def _entries(kind: Kind) -> list[dict[str, Any]]:
     common = {"namespaced": kind.is_namespaced, "kind": kind.kind}
     whole: dict[str, Any] = {
         "name": kind.plural,
         "singularName": kind.singular or kind.kind.lower(),
         **common,
-        "verbs": _VERBS,
+        "verbs": _verbs(kind),
     }
     if kind.short_names:
         whole["shortNames"] = list(kind.short_names)
@@ -100,7 +104,7 @@ def _resource(kind: Kind) -> dict[str, Any]:
         "responseKind": made,
         "scope": "Namespaced" if kind.is_namespaced else "Cluster",
         "singularResource": kind.singular or kind.kind.lower(),
-        "verbs": _VERBS,
+        "verbs": _verbs(kind),
     }
     if kind.short_names:
         whole["shortNames"] = list(kind.short_names)

@@ -113,13 +113,18 @@ def flag(query: Query, name: str) -> bool:
     return query[name].lower() not in {"false", "0"} if name in query else False
 
 
-def is_dry_run(query: Query, body: object = None) -> bool:
-    """Whether the request only asks what would be; raises ApiError 400 for a mode that is not ``All``."""
+def is_dry_run(query: Query, body: object = None, *, options: str) -> bool:
+    """Whether the request only asks what would be; raises ApiError 422 for a mode that is not ``All``.
+
+    ``options`` is what Kubernetes calls the options of such a request: ``CreateOptions`` and the like.
+    """
     asked = [query["dryRun"]] if query.get("dryRun") else []
     if isinstance(body, dict) and isinstance(body.get("dryRun"), list):
         asked += body["dryRun"]
     if any(mode != "All" for mode in asked):
-        raise answers.bad_request(f'dryRun: Unsupported value: {asked}: supported values: "All"')
+        shown = orjson.dumps(asked).decode()
+        why = f'Unsupported value: {shown}: supported values: "All"'
+        raise answers.invalid_options([Problem("dryRun", "FieldValueNotSupported", why)], options)
     return bool(asked)
 
 
