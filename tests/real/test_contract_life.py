@@ -310,19 +310,20 @@ def test_a_deletion_says_what_it_deleted(server: Server, ponds: str) -> None:
     [
         (
             {"uid": "other"},
-            "the UID in the precondition (other) does not match the UID in record ({uid}). The object might have been {was}",
+            "the UID in the precondition (other) does not match the UID in record ({uid}). {was}",
         ),
         (
             {"resourceVersion": "1"},
-            "the ResourceVersion in the precondition (1) does not match the ResourceVersion in record ({revision}). {last}",
+            "the ResourceVersion in the precondition (1) does not match the ResourceVersion in record ({rv}). {last}",
         ),
     ],
 )
 def test_a_deletion_is_of_the_object_that_was_meant(server: Server, ponds: str, asked: Any, words: str) -> None:
     about = made(server, ponds, pond())["metadata"]
     answer = server.request("DELETE", f"{ponds}/p", {"preconditions": asked})
-    said = {"was": "deleted and then recreated", "last": "The object might have been modified"}
-    why = words.format(uid=about["uid"], revision=about["resourceVersion"], **said)
+    might = "The object might have been"
+    said = {"was": f"{might} deleted and then recreated", "last": f"{might} modified"}
+    why = words.format(uid=about["uid"], rv=about["resourceVersion"], **said)
     assert (answer.status, answer.body["message"]) == (
         409,
         f'Operation cannot be fulfilled on Pond.pond.test "p": {why}',

@@ -1,5 +1,6 @@
-"""A request's body: read under a limit and a deadline, parsed as JSON, YAML or protobuf. Must not know
-its meaning."""
+"""A request's body: read under a limit and a deadline, parsed as JSON, YAML or protobuf. Must not
+know what it means.
+"""
 
 from __future__ import annotations
 

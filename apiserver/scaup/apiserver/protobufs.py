@@ -16,7 +16,7 @@ _LONGEST_VARINT: Final = 10
 _DEEPEST: Final = 10
 
 Field = tuple[str, str]
-"""Name and type: ``text``, ``bytes``, ``int``, ``bool``, ``int-or-text``, a message, ``[…]`` of one, ``{…}`` of text."""
+"""Name and type: ``text``, ``bytes``, ``int``, ``bool``, ``int-or-text``, a message; ``[…]`` is many, ``{…}`` a map."""
 _META: Final = {
     1: ("name", "text"),
     2: ("generateName", "text"),
