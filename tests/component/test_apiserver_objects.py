@@ -142,7 +142,7 @@ PATCHES: list[tuple[str, Any, int]] = [
     ("json-patch", {"op": "add"}, 422),
     ("json-patch", [{"op": "replace", "path": "", "value": 3}], 400),
     ("strategic-merge-patch", {"data": {"a": "2"}}, 200),
-    ("strategic-merge-patch", {"metadata": {"ownerReferences": [{}]}}, 415),
+    ("strategic-merge-patch", {"metadata": {"ownerReferences": [{}]}}, 422),
     ("merge-patch", {"data": {"a": "2"}}, 200),
     ("merge-patch", [], 400),
     ("merge-patch", {"metadata": {"name": "other"}}, 400),

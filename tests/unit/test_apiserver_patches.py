@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scaup.apiserver.patches import PatchError, StrategicPatchError, json_patch, merge, strategic
+from scaup.apiserver.patches import PatchError, json_patch, merge, strategic
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,50 @@ def test_a_json_patch_that_does_not_fit_is_refused(operations: Any) -> None:
         json_patch({"a": 1, "l": [1]}, operations)
 
 
-def test_a_strategic_patch_is_taken_where_it_means_a_merge_patch_and_refused_where_data_could_be_lost() -> None:
-    assert strategic({"data": {"a": "1"}}, {"data": {"a": None, "b": "2"}}) == {"data": {"b": "2"}}
-    with pytest.raises(StrategicPatchError, match="/spec/ports"):
-        strategic({}, {"spec": {"ports": [{"port": 80}]}})
-    with pytest.raises(StrategicPatchError, match=r"/data/\$patch"):
-        strategic({}, {"data": {"$patch": "replace"}})
+PORTS = {"spec.ports": "port", "metadata.finalizers": ""}
+TWO = {"spec": {"ports": [{"port": 1, "name": "a"}, {"port": 2, "name": "b"}]}}
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "expected"),
+    [
+        ({"data": {"a": "1"}}, {"data": {"a": None, "b": "2"}}, {"data": {"b": "2"}}),
+        ({"data": {"a": "1"}}, {"data": {"$patch": "replace", "b": "2"}}, {"data": {"b": "2"}}),
+        ({"data": {"a": "1"}}, {"data": {"$patch": "delete"}}, {"data": {}}),
+        ({"data": {"a": "1", "b": "2"}}, {"data": {"$retainKeys": ["b"]}}, {"data": {"b": "2"}}),
+        (
+            TWO,
+            {"spec": {"ports": [{"port": 2, "name": "c"}, {"port": 3}]}},
+            {"spec": {"ports": [{"port": 1, "name": "a"}, {"port": 2, "name": "c"}, {"port": 3}]}},
+        ),
+        (
+            TWO,
+            {"spec": {"ports": [{"port": 1, "$patch": "delete"}]}},
+            {"spec": {"ports": [{"port": 2, "name": "b"}]}},
+        ),
+        (TWO, {"spec": {"ports": [{"$patch": "replace"}, {"port": 9}]}}, {"spec": {"ports": [{"port": 9}]}}),
+        (
+            TWO,
+            {"spec": {"$setElementOrder/ports": [{"port": 2}, {"port": 1}]}},
+            {"spec": {"ports": [{"port": 2, "name": "b"}, {"port": 1, "name": "a"}]}},
+        ),
+        (
+            {"metadata": {"finalizers": ["a", "b"]}},
+            {"metadata": {"finalizers": ["c"], "$deleteFromPrimitiveList/finalizers": ["a"]}},
+            {"metadata": {"finalizers": ["b", "c"]}},
+        ),
+        ({"spec": {"other": [1]}}, {"spec": {"other": [2]}}, {"spec": {"other": [2]}}),
+    ],
+)
+def test_a_strategic_patch_merges_lists_by_their_keys(target: Any, patch: Any, expected: Any) -> None:
+    before = copy.deepcopy(target)
+    assert strategic(target, patch, PORTS) == expected
+    assert target == before
+
+
+@pytest.mark.parametrize(
+    "patch", [{"spec": {"ports": [{"name": "x"}]}}, {"spec": {"ports": [1]}}, {"spec": {"$bogus/ports": []}}]
+)
+def test_a_strategic_patch_that_cannot_be_followed_is_refused(patch: Any) -> None:
+    with pytest.raises(PatchError):
+        strategic(TWO, patch, PORTS)

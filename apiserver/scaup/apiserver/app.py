@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from scaup.apiserver import accept, answers, body, discovery, guard, metrics, paths, reads, tables
+from scaup.apiserver import accept, answers, body, discovery, guard, managers, metrics, paths, reads, tables
 from scaup.apiserver.accept import Form
 from scaup.apiserver.answers import ApiError
 from scaup.apiserver.kinds import NAMESPACES, Kind, Kinds
@@ -47,6 +47,7 @@ _VERBS: Final = {
 _MAX_WRITES: Final = 1000
 """Writes under way at a time; more are answered 429."""
 _SHAPES: Final = (accept.TABLE, accept.PARTIAL, accept.PARTIAL_LIST)
+_OPTIONS: Final = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 _OF_STATUS: Final = frozenset({"get", "update", "patch"})
 
 
@@ -170,21 +171,37 @@ class Api:
     # --- writing ------------------------------------------------------------------------------------------------
 
     async def _write(self, request: Request, kind: Kind, target: Target, call: _Call) -> Response:
-        dry = is_dry_run(request.query_params, options=f"{call.verb.capitalize()}Options")
+        dry = is_dry_run(request.query_params, options=_OPTIONS.get(call.verb, "DeleteOptions"))
         objects = guard.OBJECTS if kind.is_custom else guard.CORE_OBJECTS
+        who = self._manager(request, call.verb)
         match call.verb:
             case "create":
                 _, whole = await body.read(request, objects)
-                return call.object(kind, await self.writer.create(kind, target, whole, is_dry_run=dry), 201)
+                return call.object(
+                    kind, await self.writer.create(kind, target, whole, manager=who, is_dry_run=dry), 201
+                )
             case "update":
                 _, whole = await body.read(request, objects)
-                return call.object(kind, await self.writer.replace(kind, target, whole, is_dry_run=dry))
+                return call.object(kind, await self.writer.replace(kind, target, whole, manager=who, is_dry_run=dry))
             case "patch":
                 taken = guard.PATCHES if kind.is_custom else (*guard.PATCHES, guard.STRATEGIC_PATCH)
                 change = await body.read(request, taken)
-                return call.object(kind, await self.writer.patch(kind, target, change, is_dry_run=dry))
+                if change[0] == guard.APPLY_PATCH:
+                    force = flag(request.query_params, "force")
+                    done = await self.writer.apply(kind, target, change[1], who, force=force, is_dry_run=dry)
+                    return call.object(kind, done[0], 201 if done[1] else 200)
+                return call.object(kind, await self.writer.patch(kind, target, change, manager=who, is_dry_run=dry))
             case _:
                 return await self._delete(request, kind, target, call)
+
+    def _manager(self, request: Request, verb: str) -> str:
+        """Who writes, as ``managedFields`` will name it."""
+        if verb not in _OPTIONS:
+            return ""
+        sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        is_apply = verb == "patch" and sent == guard.APPLY_PATCH
+        agent = request.headers.get("user-agent", "")
+        return managers.named(request.query_params, agent, _OPTIONS[verb], is_apply=is_apply)
 
     async def _delete(self, request: Request, kind: Kind, target: Target, call: _Call) -> Response:
         data = await body.read_bytes(request)

@@ -12,7 +12,7 @@ import yaml
 from starlette.requests import Request
 
 from scaup.apiserver import answers, protobufs
-from scaup.apiserver.guard import PROTOBUF, YAML, content_type
+from scaup.apiserver.guard import APPLY_PATCH, PROTOBUF, YAML, content_type
 
 LIMIT: Final = 3 << 20
 """Kubernetes' own limit for a request, in bytes."""
@@ -57,7 +57,7 @@ async def parse(given: str, data: bytes) -> Any:
     try:
         if given == PROTOBUF:
             return protobufs.decoded(data)
-        value = await asyncio.to_thread(_from_yaml, data) if given == YAML else orjson.loads(data)
+        value = await asyncio.to_thread(_from_yaml, data) if given in {YAML, APPLY_PATCH} else orjson.loads(data)
         orjson.dumps(value)  # refuses what is nested deeper than can be stored
     except protobufs.ProtobufError as error:
         raise answers.bad_request(f"the body of the request is not an object in protobuf: {error}") from error

@@ -20,8 +20,9 @@ STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 OBJECTS: Final = (JSON, YAML)
 CORE_OBJECTS: Final = (JSON, YAML, PROTOBUF)
-PATCHES: Final = (JSON_PATCH, MERGE_PATCH)
-"""What every kind takes. Applying on the server (``application/apply-patch+yaml``) is not here yet."""
+APPLY_PATCH: Final = "application/apply-patch+yaml"
+PATCHES: Final = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
+"""What every kind takes."""
 
 
 def require_local(headers: Mapping[str, str]) -> None:

@@ -1,8 +1,9 @@
-"""Patches: JSON merge patch (RFC 7386), JSON patch (RFC 6902), and as much of the strategic one as is safe. Pure."""
+"""Patches: JSON merge patch (RFC 7386), JSON patch (RFC 6902), Kubernetes' strategic merge patch. Pure."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from scaup.core.bus.kv import dumps
@@ -10,10 +11,6 @@ from scaup.core.bus.kv import dumps
 
 class PatchError(ValueError):
     """The patch is malformed, or does not fit the object; the text says where."""
-
-
-class StrategicPatchError(ValueError):
-    """The strategic patch needs what is not known here: how the elements of a list are told apart."""
 
 
 def merge(target: Any, patch: Any) -> Any:
@@ -29,23 +26,82 @@ def merge(target: Any, patch: Any) -> Any:
     return merged
 
 
-def strategic(target: Any, patch: Any) -> Any:
-    """A strategic merge patch without directives and lists of objects, where it means the same as a merge patch.
+def strategic(target: Any, patch: Any, keys: Mapping[str, str], path: str = "") -> Any:
+    """Kubernetes' strategic merge patch, for objects. ``target`` stays as it is.
 
-    Raises StrategicPatchError for the others: a list that is merged by the wrong key is data lost.
+    ``keys`` says by dotted path which lists are merged, and by which field of their items ("" for lists of values);
+    other lists are replaced. Raises PatchError for a directive that is malformed.
     """
-    _require_plain(patch, "")
-    return merge(target, patch)
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    directive = patch.get("$patch")
+    if directive == "replace":
+        return {key: copy.deepcopy(value) for key, value in patch.items() if key != "$patch"}
+    if directive == "delete":
+        return {}
+    whole = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        place = f"{path}.{key}" if path else key
+        if key.startswith("$"):
+            continue
+        if value is None:
+            whole.pop(key, None)
+        elif isinstance(value, list) and place in keys:
+            whole[key] = _merged_list(whole.get(key), value, keys, place)
+        elif isinstance(value, dict):
+            whole[key] = strategic(whole.get(key), value, keys, place)
+        else:
+            whole[key] = copy.deepcopy(value)
+    _direct(whole, patch, keys, path)
+    return whole
 
 
-def _require_plain(patch: Any, path: str) -> None:
-    if isinstance(patch, dict):
-        for key, value in patch.items():
-            if key.startswith("$"):
-                raise StrategicPatchError(f"{path}/{key}")
-            _require_plain(value, f"{path}/{key}")
-    elif isinstance(patch, list) and any(isinstance(one, dict) for one in patch):
-        raise StrategicPatchError(path)
+def _direct(whole: dict[str, Any], patch: dict[str, Any], keys: Mapping[str, str], path: str) -> None:
+    """What the directives about the fields of an object say."""
+    for name, value in patch.items():
+        directive, _, field = name.partition("/")
+        if directive in {"$patch", "$retainKeys"} or not name.startswith("$"):
+            continue
+        if directive not in {"$setElementOrder", "$deleteFromPrimitiveList"} or not isinstance(value, list):
+            raise PatchError(f"the directive {name} is not known")
+        found = whole.get(field)
+        if not isinstance(found, list):
+            continue
+        if directive == "$deleteFromPrimitiveList":
+            whole[field] = [one for one in found if one not in value]
+        else:
+            whole[field] = _ordered(found, value, keys.get(f"{path}.{field}" if path else field, ""))
+    if isinstance(retained := patch.get("$retainKeys"), list):
+        for name in [name for name in whole if name not in retained]:
+            del whole[name]
+
+
+def _merged_list(target: Any, patch: list[Any], keys: Mapping[str, str], path: str) -> list[Any]:
+    found, key = list(target) if isinstance(target, list) else [], keys[path]
+    if not key:
+        return [*found, *(one for one in patch if one not in found)]
+    if any(isinstance(one, dict) and one.get("$patch") == "replace" for one in patch):
+        return [copy.deepcopy(one) for one in patch if one != {"$patch": "replace"}]
+    for item in patch:
+        if not isinstance(item, dict) or key not in item:
+            raise PatchError(f"an item of {path} has no {key}, by which the list is merged")
+        place = next((n for n, one in enumerate(found) if isinstance(one, dict) and one.get(key) == item[key]), None)
+        if item.get("$patch") == "delete":
+            found = [one for n, one in enumerate(found) if n != place]
+        elif place is None:
+            found.append(strategic({}, item, keys, path))
+        else:
+            found[place] = strategic(found[place], item, keys, path)
+    return found
+
+
+def _ordered(found: list[Any], order: list[Any], key: str) -> list[Any]:
+    def rank(item: Any) -> int:
+        wanted = [one.get(key) if key and isinstance(one, dict) else one for one in order]
+        own = item.get(key) if key and isinstance(item, dict) else item
+        return wanted.index(own) if own in wanted else len(wanted)
+
+    return sorted(found, key=rank)
 
 
 def json_patch(target: Any, operations: Any) -> Any:

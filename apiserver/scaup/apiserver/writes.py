@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from scaup.apiserver import answers, corekinds, crds, metadata, objects, patches, validation
+from scaup.apiserver import answers, corekinds, crds, managers, metadata, objects, patches, validation
 from scaup.apiserver.answers import ApiError, Problem
+from scaup.apiserver.coreschemas import MERGE_KEYS
 from scaup.apiserver.guard import JSON_PATCH, MERGE_PATCH
 from scaup.apiserver.kinds import NAMESPACES, Kind
+from scaup.apiserver.managers import Who
 from scaup.apiserver.objects import Decision, Moment, Object, Preconditions, Put
 from scaup.apiserver.paths import Target
 from scaup.apiserver.query import Query
@@ -33,6 +35,7 @@ _AT_ONCE: Final = 100
 _LASTING: Final = ("default", "kube-system", "kube-public")
 _POLICIES: Final = ("Foreground", "Background", "Orphan")
 _RETRY_S: Final = 0.5
+_OURSELVES: Final = "scaup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,9 @@ class Writer:
 
     store: Store
 
-    async def create(self, kind: Kind, target: Target, body: Any, *, is_dry_run: bool = False) -> Object:
+    async def create(
+        self, kind: Kind, target: Target, body: Any, *, manager: str = _OURSELVES, is_dry_run: bool = False
+    ) -> Object:
         """A new object; raises ApiError 409 AlreadyExists, and what the checks find."""
         now = _moment()
         whole = objects.checked_shape(kind, body, namespace=target.namespace)
@@ -51,6 +56,7 @@ class Writer:
             if prefix and isinstance(prefix, str):
                 about["name"] = prefix[:_LONGEST_PREFIX] + "".join(random.choices(_LETTERS, k=5))  # noqa: S311
             made = admitted(kind, objects.created(kind, whole, now), None, now.now)
+            made = managers.updated(kind, None, made, about.get("managedFields"), Who(manager, now.now))
             try:
                 return await self._store_new(kind, made, is_dry_run=is_dry_run)
             except ApiError as error:
@@ -66,17 +72,26 @@ class Writer:
                 raise answers.already_exists(kind, name)
             return Put(made)
 
+        place = Place(kind.resource, namespace, name)
         if namespace:
-            self._require_lasting(kind, namespace, name)
-            if not is_dry_run:
-                await self.ensure_namespace(namespace)
-        return (await self.store.change(Place(kind.resource, namespace, name), decide, is_dry_run=is_dry_run)).object
+            await self._prepare(kind, place, is_dry_run=is_dry_run)
+        return (await self.store.change(place, decide, is_dry_run=is_dry_run)).object
 
-    async def replace(self, kind: Kind, target: Target, body: Any, *, is_dry_run: bool = False) -> Object:
+    async def replace(
+        self, kind: Kind, target: Target, body: Any, *, manager: str = _OURSELVES, is_dry_run: bool = False
+    ) -> Object:
         """The object, or its status, as the body has it."""
-        return await self._change(kind, target, lambda _present: body, is_dry_run=is_dry_run)
+        return await self._change(kind, target, lambda _present: body, manager, is_dry_run=is_dry_run)
 
-    async def patch(self, kind: Kind, target: Target, change: tuple[str, Any], *, is_dry_run: bool = False) -> Object:
+    async def patch(
+        self,
+        kind: Kind,
+        target: Target,
+        change: tuple[str, Any],
+        *,
+        manager: str = _OURSELVES,
+        is_dry_run: bool = False,
+    ) -> Object:
         """The object, or its status, with a patch: ``(content type, patch)``."""
         form, patch = change
 
@@ -84,30 +99,76 @@ class Writer:
             try:
                 if form == JSON_PATCH:
                     return patches.json_patch(present, patch)
-                return patches.merge(present, patch) if form == MERGE_PATCH else patches.strategic(present, patch)
+                if form == MERGE_PATCH:
+                    return patches.merge(present, patch)
+                return patches.strategic(present, patch, MERGE_KEYS)
             except patches.PatchError as error:
                 message = f"the server rejected our request due to an error in our request: {error}"
                 raise ApiError(422, "Invalid", message) from error
-            except patches.StrategicPatchError as error:
-                message = f"strategic merge patches with lists of objects or directives are not taken yet (at {error})"
-                raise ApiError(415, "UnsupportedMediaType", f"{message}: use a merge patch") from error
 
-        if form != JSON_PATCH and not isinstance(patch, dict):
-            raise answers.bad_request("the patch is not an object")
-        return await self._change(kind, target, patched, is_dry_run=is_dry_run)
+        if not isinstance(patch, list if form == JSON_PATCH else dict):
+            wanted = "an array of operations" if form == JSON_PATCH else "an object"
+            raise answers.bad_request(f"error decoding patch: it is not {wanted}")
+        return await self._change(kind, target, patched, manager, is_dry_run=is_dry_run)
 
-    async def _change(self, kind: Kind, target: Target, wanted: Callable[[Object], Any], *, is_dry_run: bool) -> Object:
+    async def apply(
+        self, kind: Kind, target: Target, stated: Any, manager: str, *, force: bool, is_dry_run: bool = False
+    ) -> tuple[Object, bool]:
+        """The object, or its status, with what is applied (server-side apply), and whether it was made by it."""
         now = _moment()
+        stated = _applicable(kind, target, stated)
+        who = Who(manager, now.now, target.subresource)
+        is_new = False
+
+        def decide(present: Object | None) -> Decision:
+            nonlocal is_new
+            is_new = present is None
+            if present is None:
+                if target.subresource:
+                    raise answers.not_found(kind, target.name)
+                whole = managers.applied(kind, None, stated, who, force=force)
+                made = admitted(kind, objects.created(kind, whole, now), None, now.now)
+                return Put(_managed_as(made, whole))
+            present = objects.in_version(present, kind)
+            whole = managers.applied(kind, present, stated, who, force=force)
+            if not stated["metadata"].get("resourceVersion"):
+                whole["metadata"]["resourceVersion"] = objects.revision_of(present)
+            if target.subresource:
+                made = objects.with_status(kind, present, whole)
+            else:
+                made = admitted(kind, objects.replaced(kind, present, whole), present, now.now)
+            return objects.settled(kind, present, _managed_as(made, whole))
+
+        place = Place(kind.resource, target.namespace, target.name)
+        if target.namespace:
+            await self._prepare(kind, place, is_dry_run=is_dry_run)
+        done = await self.store.change(place, decide, is_dry_run=is_dry_run)
+        return objects.in_version(done.object, kind), is_new
+
+    async def _prepare(self, kind: Kind, place: Place, *, is_dry_run: bool) -> None:
+        """See to the Namespace of what may be made there."""
+        if self.store.get(place) is None:
+            self._require_lasting(kind, place.namespace, place.name)
+            if not is_dry_run:
+                await self.ensure_namespace(place.namespace)
+
+    async def _change(
+        self, kind: Kind, target: Target, wanted: Callable[[Object], Any], manager: str, *, is_dry_run: bool
+    ) -> Object:
+        now = _moment()
+        who = Who(manager, now.now, target.subresource)
 
         def decide(present: Object | None) -> Decision:
             if present is None:
                 raise answers.not_found(kind, target.name)
             present = objects.in_version(present, kind)
             body = objects.checked_shape(kind, wanted(present), namespace=target.namespace, name=target.name)
+            given = body["metadata"].get("managedFields")
             if target.subresource:
-                return objects.settled(kind, present, objects.with_status(kind, present, body))
-            made = admitted(kind, objects.replaced(kind, present, body), present, now.now)
-            return objects.settled(kind, present, made)
+                made = objects.with_status(kind, present, body)
+            else:
+                made = admitted(kind, objects.replaced(kind, present, body), present, now.now)
+            return objects.settled(kind, present, managers.updated(kind, present, made, given, who))
 
         place = Place(kind.resource, target.namespace, target.name)
         return objects.in_version((await self.store.change(place, decide, is_dry_run=is_dry_run)).object, kind)
@@ -205,6 +266,26 @@ def admitted(kind: Kind, made: Object, present: Object | None, now: str) -> Obje
     ]:
         raise answers.invalid(kind, name, found)
     return crds.with_conditions(kind, made, now)
+
+
+def _applicable(kind: Kind, target: Target, stated: Any) -> Object:
+    """What is applied, in its place; raises ApiError 400 where it cannot be applied there."""
+    if not isinstance(stated, dict):
+        raise answers.bad_request("error decoding YAML: what is applied is not an object")
+    if not stated.get("kind") or not stated.get("apiVersion"):
+        group, _, version = str(stated.get("apiVersion") or "").rpartition("/")
+        raise answers.bad_request(f"invalid object type: {group}/{version}, Kind={stated.get('kind') or ''}")
+    whole = objects.checked_shape(kind, stated, namespace=target.namespace, name=target.name)
+    if whole["metadata"].get("managedFields"):
+        raise answers.bad_request("metadata.managedFields must be nil")
+    return whole
+
+
+def _managed_as(made: Object, whole: Object) -> Object:
+    """The object with the ``managedFields`` of another."""
+    managed = whole["metadata"].get("managedFields")
+    metadata = {k: v for k, v in made["metadata"].items() if k != "managedFields"}
+    return {**made, "metadata": metadata | ({"managedFields": managed} if managed else {})}
 
 
 def delete_options(options: Any, query: Query) -> Preconditions:
