@@ -127,7 +127,7 @@ async def test_a_broken_trigger_is_invalid_with_field_paths(nats: NatsServer) ->
         assert refused(answer) == (422, "Invalid")
         assert answer.body["message"].startswith('Trigger.eventing.knative.dev "t" is invalid: [spec.subscriber: ')
         causes = {(cause["field"], cause["reason"]) for cause in answer.body["details"]["causes"]}
-        assert causes == {("spec.subscriber", "FieldValueRequired"), ("spec.filters[0].exact", "FieldValueInvalid")}
+        assert causes == {("spec.subscriber", "FieldValueInvalid"), ("spec.filters[0].exact", "FieldValueInvalid")}
         made = await api.made(TRIGGERS, trigger(unknown={"kept": True}))
         assert made["metadata"]["labels"] == {"eventing.knative.dev/broker": "default"}
         assert made["spec"]["unknown"] == {"kept": True}
@@ -202,8 +202,14 @@ async def test_names_can_be_generated_and_bad_ones_are_invalid(nats: NatsServer)
         found = {one["metadata"]["name"] for one in made}
         assert len(found) == 3
         assert all(name.startswith("b-") and len(name) == 7 for name in found)
-        for metadata in ({}, {"name": "No_Name"}, {"generateName": 3}, {"generateName": "UP-"}):
+        for metadata in ({}, {"name": "No_Name"}, {"generateName": "UP-"}):
             assert refused(await api("POST", BROKERS, broker(metadata=metadata))) == (422, "Invalid")
+        answer = await api("POST", BROKERS, broker(metadata={"generateName": 3}))
+        assert refused(answer) == (400, "BadRequest")
+        assert (
+            "cannot unmarshal number into Go struct field ObjectMeta.generateName of type string"
+            in answer.body["message"]
+        )
 
 
 async def test_yaml_is_taken_too(nats: NatsServer) -> None:

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from scaup.apiserver import answers, body, discovery, guard, metrics, paths, reads
+from scaup.apiserver import answers, body, discovery, fieldvalidation, guard, metrics, paths, reads
 from scaup.apiserver.answers import ApiError
 from scaup.apiserver.kinds import Kind
 from scaup.apiserver.objects import in_version
@@ -79,6 +79,8 @@ class Api:
             metrics.REQUESTS.labels("watch", "200").inc()
             await self.watches.serve(self._store, answer, receive, send)
             return
+        for warning in call.warnings:
+            answer.headers.append("warning", warning)
         metrics.REQUESTS.labels(call.verb, str(answer.status_code)).inc()
         metrics.SECONDS.labels(call.verb).observe(time.perf_counter() - began)
         await answer(scope, receive, send)
@@ -105,7 +107,8 @@ class Api:
             raise answers.too_many(f"there are {_MAX_WRITES} writes under way already; try again later")
         self._writing += 1
         try:
-            return await self._write(request, kind, asked, call.verb)
+            with fieldvalidation.asking(request.query_params, call.verb, call.warnings):
+                return await self._write(request, kind, asked, call.verb)
         finally:
             self._writing -= 1
 
@@ -192,10 +195,11 @@ class Api:
 
 
 class _Call:
-    """What a request turned out to ask for, for the metrics."""
+    """What a request turned out to ask for, for the metrics, and what its client is warned of."""
 
     def __init__(self) -> None:
         self.verb = "other"
+        self.warnings: list[str] = []
 
 
 def _json(whole: dict[str, Any], status: int = 200) -> Response:

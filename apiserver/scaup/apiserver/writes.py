@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from scaup.apiserver import answers, crds, metadata, objects, patches, validation
+from scaup.apiserver import answers, crds, metadata, objects, patches, policies, schemas, shapes, validation
 from scaup.apiserver.answers import ApiError
 from scaup.apiserver.guard import JSON_PATCH, MERGE_PATCH
 from scaup.apiserver.kinds import CRDS, NAMESPACES, Kind
@@ -100,7 +100,7 @@ class Writer:
             present = objects.in_version(present, kind)
             body = objects.checked_shape(kind, wanted(present), namespace=target.namespace, name=target.name)
             if target.subresource:
-                return objects.settled(kind, present, objects.with_status(kind, present, body))
+                return objects.settled(kind, present, status_admitted(kind, present, body))
             made = admitted(kind, objects.replaced(kind, present, body), present, now.now)
             return objects.settled(kind, present, made)
 
@@ -198,15 +198,30 @@ class Writer:
 
 def admitted(kind: Kind, made: Object, present: Object | None, now: str) -> Object:
     """The object with its defaults, if nothing is wrong with it; raises ApiError 422 with everything that is."""
+    made = shapes.taken(kind, made)
     name = str(made["metadata"].get("name", ""))
-    if found := metadata.problems(kind, made):
-        raise answers.invalid(kind, name, found)
+    found = metadata.problems(kind, made)
     made = validation.with_defaults(kind, crds.with_defaults(kind, made))
+    if found := [*found, *schemas.problems(kind, made, present, found)]:
+        raise answers.invalid(kind, name, found)
+    if (refused := policies.refusal(kind, made, present)) is not None:
+        raise refused
     if found := [*crds.problems(kind, made, present), *validation.problems(kind, made, present)]:
         raise answers.invalid(kind, name, found)
     if kind.resource == NAMESPACES.resource and "status" not in made:
         made = {**made, "spec": made.get("spec") or {}, "status": {"phase": "Active"}}
     return crds.with_conditions(kind, made, now)
+
+
+def status_admitted(kind: Kind, present: Object, body: Object) -> Object:
+    """The object with the status of the body, if nothing is wrong with that; raises ApiError 422 with what is."""
+    status = body.get("status")
+    if not isinstance(status, dict | None) and (found := schemas.status_problems(kind, body, present)):
+        raise answers.invalid(kind, present["metadata"]["name"], found)
+    made = shapes.taken(kind, objects.with_status(kind, present, body))
+    if found := schemas.status_problems(kind, made, present):
+        raise answers.invalid(kind, made["metadata"]["name"], found)
+    return made
 
 
 def preconditions(options: Any) -> Preconditions:
