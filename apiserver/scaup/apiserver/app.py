@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from scaup.apiserver import answers, body, discovery, fieldvalidation, guard, metrics, paths, reads
+from scaup.apiserver import answers, body, discovery, fieldvalidation, guard, metrics, openapi, paths, reads
 from scaup.apiserver.answers import ApiError
 from scaup.apiserver.kinds import Kind
 from scaup.apiserver.objects import in_version
@@ -90,6 +90,10 @@ class Api:
         path = request.url.path
         if (own := self._own(path, request)) is not None:
             return own
+        if path.startswith(openapi.ROOT) and request.method == "GET":
+            self._store.require_loaded()
+            if (described := openapi.document(path, self._store.kinds)) is not None:
+                return _json(described)
         asked = paths.parse(path)
         if asked is None:
             raise answers.no_such_path()

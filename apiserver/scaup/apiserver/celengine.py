@@ -1,7 +1,7 @@
 """Google's CEL engine as Kubernetes' rules and policies use it: with optional values and the string functions.
 
-The one place here that knows its Python interface. It is loaded when the first rule is compiled. It bounds recursion and
-loops itself (``core.filters.cel.engine`` says how), so a rule cannot hold a write up.
+The one place here that knows its Python interface. It is loaded when the first rule is compiled. It bounds recursion
+and loops itself (``core.filters.cel.engine`` says how), so a rule cannot hold a write up.
 """
 
 from __future__ import annotations

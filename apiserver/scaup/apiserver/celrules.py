@@ -2,7 +2,8 @@
 
 Follows ``apiextensions.k8s.io/v1``: a rule that names ``oldSelf`` is asked only where there is an old value to compare
 with (or ``optionalOldSelf`` is set), others only about what changed. A rule that needs a function which only Kubernetes
-has (``quantity()``, ``url()`` …) is left out: ``left_out`` says which.
+has (``quantity()``, ``url()`` …) is left out: ``left_out`` says which. Times and durations are text here, for the engine
+takes no others from Python; a rule that needs them to be more holds.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from scaup.apiserver.answers import Problem
@@ -21,34 +21,14 @@ from scaup.apiserver.structural import Node, old_item
 
 _OLD: Final = re.compile(r"\boldSelf\b")
 _TEXTS: Final = re.compile(r"""r?'(?:\\.|[^'\\])*'|r?"(?:\\.|[^"\\])*\"""")
+_NO_OVERLOAD: Final = "No matching overloads"
+_TIMES: Final = frozenset({"date-time", "datetime", "date", "duration", "byte"})
 _MOST_SAID: Final = 5 * 1024
 _RESERVED: Final = frozenset(
-    [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ]
+    {"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import"}
+    | {"let", "loop", "package", "namespace", "return", "var", "void", "while"}
 )
 _ESCAPES: Final = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
-_SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 Ask = Callable[[dict[str, Any]], Any]
 
@@ -132,18 +112,23 @@ def broken(ruled: Ruled | None, value: Any, old: Any, path: str = "") -> Iterato
         yield from _own(ruled, value, old, path)
     for part in ruled.all_of:
         yield from broken(part, value, old, path)
+    for below, one, before, where in _below(ruled, value, old, path):
+        yield from broken(below, one, before, where)
+
+
+def _below(ruled: Ruled, value: Any, old: Any, path: str) -> Iterator[tuple[Ruled | None, Any, Any, str]]:
+    """What is in a value: its rules, itself, what it was, and where."""
     if isinstance(value, dict):
         was = old if isinstance(old, dict) else {}
         for key, below in ruled.properties.items():
             if key in value:
-                yield from broken(below, value[key], was.get(key), f"{path}.{key}" if path else key)
-        if ruled.additional is not None:
-            for key, one in value.items():
-                if key not in ruled.node.properties:
-                    yield from broken(ruled.additional, one, was.get(key), f"{path}[{key}]")
+                yield below, value[key], was.get(key), f"{path}.{key}" if path else key
+        more = value.keys() - ruled.node.properties.keys() if ruled.additional is not None else ()
+        for key in (key for key in value if key in more):
+            yield ruled.additional, value[key], was.get(key), f"{path}[{key}]"
     elif isinstance(value, list) and ruled.items is not None:
         for number, one in enumerate(value):
-            yield from broken(ruled.items, one, old_item(ruled.node, one, old), f"{path}[{number}]")
+            yield ruled.items, one, old_item(ruled.node, one, old), f"{path}[{number}]"
 
 
 def _own(ruled: Ruled, value: Any, old: Any, path: str) -> Iterator[Problem]:
@@ -167,6 +152,8 @@ def _asked(rule: Rule, node: Node, value: Any, values: dict[str, Any], path: str
         if rule.ask(known) is True:
             return None
     except RuleError as error:
+        if _NO_OVERLOAD in str(error) and has_times(node):
+            return None
         detail = f"{error} evaluating rule: {rule.message or rule.text}"
         return Problem(path or "<nil>", "FieldValueInvalid", f"Invalid value: {shown(kind)}: {detail}")
     where = f"{path}{rule.field}" if path else rule.field.lstrip(".")
@@ -200,7 +187,7 @@ def _said(rule: Rule, values: dict[str, Any]) -> str:
 
 
 def seen(ruled: Ruled, value: Any) -> Any:
-    """A value for the engine: names that CEL could not write are escaped, texts of some formats are what they mean."""
+    """A value for the engine: names that CEL could not write are escaped."""
     found = _seen(ruled.node, value)
     if ruled.is_root and isinstance(value, dict):
         metadata = value.get("metadata") or {}
@@ -220,20 +207,12 @@ def _seen(node: Node | None, value: Any) -> Any:
         return [_seen(node.items, one) for one in value] if node.items is not None else value
     if node.types == ("number",) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    return _meant(node.format, value) if node.format and isinstance(value, str) else value
+    return value
 
 
-def _meant(form: str, text: str) -> Any:
-    match form.replace("-", ""):
-        case "datetime" | "date":
-            found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-            return found if found.tzinfo else found.replace(tzinfo=UTC)
-        case "duration":
-            parts = re.findall(r"([\d.]+)\s*(h|ms|us|µs|ns|m|s)", text)
-            return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
-        case "byte":
-            return text.encode()
-    return text
+def has_times(node: Node) -> bool:
+    """Whether a text in here is more to a cluster's rules."""
+    return node.format in _TIMES or any(has_times(below) for below in node.children())
 
 
 def escaped(name: str) -> str:

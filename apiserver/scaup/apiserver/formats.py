@@ -12,6 +12,7 @@ from typing import Any, Final
 
 _HEX8: Final = "[0-9a-f]{8}-?[0-9a-f]{4}-?"
 _UUID_END: Final = "-?[0-9a-f]{12}"
+_LETTER: Final = "[a-zA-Z0-9\u00a1-\uffff]"
 _PATTERNS: Final = {
     "uuid": f"(?i){_HEX8}[0-9a-f]{{4}}-?[0-9a-f]{{4}}{_UUID_END}",
     "uuid3": f"(?i){_HEX8}3[0-9a-f]{{3}}-?[0-9a-f]{{4}}{_UUID_END}",
@@ -27,7 +28,7 @@ _PATTERNS: Final = {
     "isbn13": r"[\d -]{13,17}",
     "creditcard": r"[\d -]{13,23}",
     "email": r"(.*<)?[^\s@<>]+@[^\s@<>]+(>)?",
-    "hostname": r"[a-zA-Z0-9\u00a1-\uffff]((-?[a-zA-Z0-9\u00a1-\uffff]){0,62})?(\.[a-zA-Z0-9\u00a1-\uffff](-?[a-zA-Z0-9\u00a1-\uffff]){0,62})*",
+    "hostname": f"{_LETTER}((-?{_LETTER}){{0,62}})?(\\.{_LETTER}(-?{_LETTER}){{1,62}})*",
     "duration": r"[-+]?(\d+(\.\d*)?|\.\d+)?\s*"
     r"(((\d+(\.\d*)?|\.\d+)\s*)?(ns|us|µs|μs|ms|s|m|h|nanos?|micros?|millis?|secs?|mins?|hours?|days?|weeks?|"
     r"nanoseconds?|microseconds?|milliseconds?|seconds?|minutes?|hr|d|w|wk))+|0",

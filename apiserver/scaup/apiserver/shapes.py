@@ -59,6 +59,7 @@ def struct_of(kind: Kind) -> str | None:
 def taken(kind: Kind, made: dict[str, Any]) -> dict[str, Any]:
     """The object as the kind takes it, with its defaults; raises ApiError where that is not what was asked for."""
     unknown: list[str] = []
+    more: list[str] = []
     struct = struct_of(kind)
     try:
         metadata = _fit("ObjectMeta", made["metadata"], "ObjectMeta", "", "metadata", unknown)
@@ -66,11 +67,12 @@ def taken(kind: Kind, made: dict[str, Any]) -> dict[str, Any]:
             made = _fit(struct, made, struct, "", "", unknown)
     except _MisfitError as error:
         raise cannot_be(kind, f"json: cannot unmarshal {error}") from error
-    made = schemas.taken(kind, made | {"metadata": metadata}, more := [])
+    sent = made
+    made = schemas.taken(kind, made | {"metadata": metadata}, more)
     unknown = list(dict.fromkeys(unknown)) + sorted(more)
     present = fieldvalidation.present()
     if present is not None:
-        present.judge(kind, made, unknown)
+        present.judge(kind, sent, unknown)
     return made
 
 

@@ -17,34 +17,9 @@ Schema = Mapping[str, Any]
 _META: Final = frozenset({"apiVersion", "kind", "metadata"})
 _NUMBERS: Final = ("multipleOf", "minimum", "maximum")
 _STRING_FORMATS: Final = frozenset(
-    [
-        "bsonobjectid",
-        "uri",
-        "email",
-        "hostname",
-        "ipv4",
-        "ipv6",
-        "cidr",
-        "mac",
-        "uuid",
-        "uuid3",
-        "uuid4",
-        "uuid5",
-        "isbn",
-        "isbn10",
-        "isbn13",
-        "creditcard",
-        "ssn",
-        "hexcolor",
-        "rgbcolor",
-        "byte",
-        "password",
-        "date",
-        "duration",
-        "datetime",
-        "k8sshortname",
-        "k8slongname",
-    ]
+    {"bsonobjectid", "uri", "email", "hostname", "ipv4", "ipv6", "cidr", "mac", "uuid", "uuid3", "uuid4", "uuid5"}
+    | {"isbn", "isbn10", "isbn13", "creditcard", "ssn", "hexcolor", "rgbcolor", "byte", "password"}
+    | {"date", "duration", "datetime", "k8sshortname", "k8slongname"}
 )
 _FORMATS_OF: Final = {"integer": frozenset({"int32", "int64"}), "number": frozenset({"float", "double"})}
 
