@@ -84,7 +84,14 @@ async def test_what_is_not_there_or_there_already_is_said_so(nats: NatsServer) -
         ):
             assert refused(answer) == (404, "NotFound")
             assert answer.body["message"] == 'brokers.eventing.knative.dev "x" not found'
-        for path in (f"{EVENTING}/geese", f"{EVENTING}/brokers/b", f"{BROKERS}/b/scale", "/openapi/v3", "/"):
+        for path in (
+            f"{EVENTING}/geese",
+            f"{EVENTING}/brokers/b",
+            f"{BROKERS}/b/scale",
+            "/openapi/v2",
+            "/openapi/v3/x",
+            "/",
+        ):
             assert refused(await api("GET", path)) == (404, "NotFound")
         for method, path in (
             ("PUT", BROKERS),
@@ -128,9 +135,13 @@ async def test_a_broken_trigger_is_invalid_with_field_paths(nats: NatsServer) ->
         assert answer.body["message"].startswith('Trigger.eventing.knative.dev "t" is invalid: [spec.subscriber: ')
         causes = {(cause["field"], cause["reason"]) for cause in answer.body["details"]["causes"]}
         assert causes == {("spec.subscriber", "FieldValueInvalid"), ("spec.filters[0].exact", "FieldValueInvalid")}
-        made = await api.made(TRIGGERS, trigger(unknown={"kept": True}))
+        denied = await api("POST", TRIGGERS, trigger(unknown={"kept": True}))
+        assert refused(denied) == (422, "Invalid")
+        assert "denied request: spec.unknown: unknown field; known are broker" in denied.body["message"]
+        newer = [{"any": [{"newer": {"kept": True}}]}]
+        made = await api.made(TRIGGERS, trigger(filters=newer))
         assert made["metadata"]["labels"] == {"eventing.knative.dev/broker": "default"}
-        assert made["spec"]["unknown"] == {"kept": True}
+        assert made["spec"]["filters"] == newer
         other = await api.patch(f"{TRIGGERS}/t", {"spec": {"broker": "other"}})
         assert refused(other) == (422, "Invalid")
         assert "immutable" in other.body["message"]

@@ -20,22 +20,32 @@ _STATUS: Final = re.compile(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$")
 
 
 class RuleError(Exception):
-    """An expression is none, or has no value."""
+    """An expression is none, or has no value. ``picture`` shows where in it, as the engine drew it."""
+
+    def __init__(self, message: str, picture: str = "") -> None:
+        super().__init__(message)
+        self.picture = picture
 
 
-def compiled(text: str) -> Callable[[Mapping[str, Any]], Any]:
-    """The function from values (of ``NAMES``) to true, false or a text. Raises RuleError, as does the function."""
+def given(values: Mapping[str, Any]) -> Any:
+    """Values (of ``NAMES`` and ``oldSelf``) for the engine, which takes each over once, when it is first asked for."""
+    return _engine()[1].Activation(dict(values))
+
+
+def compiled(text: str) -> Callable[[Any], Any]:
+    """The function from what is ``given`` to true, false or a text. Raises RuleError, as does the function."""
     module, environment = _engine()
     try:
         program = environment.compile(text)
     except FAILURES as error:
         found = _PLACE.findall(str(error))
-        raise RuleError("; ".join(found) or _sentence(str(error))) from error
+        picture = re.sub(r"^[A-Z]+_[A-Z_]+: |\s*\[[A-Z_]+\]$", "", str(error)).rstrip()
+        raise RuleError("; ".join(found) or _sentence(str(error)), picture) from error
     wanted = (module.Type.BOOL, module.Type.STRING)
 
-    def evaluate(values: Mapping[str, Any]) -> Any:
+    def evaluate(values: Any) -> Any:
         try:
-            result = program.eval(environment.Activation(dict(values)))
+            result = program.eval(values)
             if result.type() == module.Type.ERROR:
                 raise RuleError(_sentence(str(result.value())))
             if result.type() not in wanted:  # asking for a null would end the process

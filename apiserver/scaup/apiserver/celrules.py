@@ -2,8 +2,8 @@
 
 Follows ``apiextensions.k8s.io/v1``: a rule that names ``oldSelf`` is asked only where there is an old value to compare
 with (or ``optionalOldSelf`` is set), others only about what changed. A rule that needs a function which only Kubernetes
-has (``quantity()``, ``url()`` …) is left out: ``left_out`` says which. Times and durations are text here, for the engine
-takes no others from Python; a rule that needs them to be more holds.
+has (``quantity()``, ``url()`` …) is left out: ``left_out`` says which. Times and durations are text here, for the
+engine takes no others from Python; a rule that needs them to be more holds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from scaup.apiserver.answers import Problem
-from scaup.apiserver.celengine import RuleError, compiled
+from scaup.apiserver.celengine import RuleError, compiled, given
 from scaup.apiserver.checks import is_equal
 from scaup.apiserver.shown import shown
 from scaup.apiserver.structural import Node, old_item
@@ -30,7 +30,7 @@ _RESERVED: Final = frozenset(
 )
 _ESCAPES: Final = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 
-Ask = Callable[[dict[str, Any]], Any]
+Ask = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def rules_of(node: Node, left_out: list[str], *, is_root: bool = True) -> Ruled 
     found = Ruled(node, is_root=is_root)
     for number, raw in enumerate(node.raw.get("x-kubernetes-validations") or ()):
         try:
-            found.rules.append(_rule(raw))
+            found.rules.append(compiled_rule(raw))
         except RuleError as error:
             left_out.append(f"{node.path}.x-kubernetes-validations[{number}].rule: {error}")
     for key, below in node.properties.items():
@@ -84,7 +84,8 @@ def rules_of(node: Node, left_out: list[str], *, is_root: bool = True) -> Ruled 
     return found if found.is_needed() else None
 
 
-def _rule(raw: Any) -> Rule:
+def compiled_rule(raw: Any) -> Rule:
+    """A rule as it stands in a schema. Raises RuleError where it is none."""
     text, say = raw["rule"].strip(), raw.get("messageExpression")
     is_optional = bool(raw.get("optionalOldSelf"))
     return Rule(
@@ -133,23 +134,26 @@ def _below(ruled: Ruled, value: Any, old: Any, path: str) -> Iterator[tuple[Rule
 
 def _own(ruled: Ruled, value: Any, old: Any, path: str) -> Iterator[Problem]:
     is_same = old is not None and is_equal(value, old)
-    values: dict[str, Any] = {}
+    plain: Any = None
     for rule in ruled.rules:
         if (is_same and not rule.uses_old) or (rule.uses_old and old is None and not rule.is_old_optional):
             continue
-        if not values:
-            values = {"self": seen(ruled, value)}
-            values |= {"oldSelf": seen(ruled, old)} if old is not None else {}
-            values["before"] = {"self": values["oldSelf"]} if old is not None else {}
+        if plain is None:
+            one, before = seen(ruled, value), None if old is None else seen(ruled, old)
+            plain = given({"self": one, "oldSelf": before})
+        values = given({"self": one, "before": _before(before)}) if rule.is_old_optional else plain
         if (problem := _asked(rule, ruled.node, value, values, path)) is not None:
             yield problem
 
 
-def _asked(rule: Rule, node: Node, value: Any, values: dict[str, Any], path: str) -> Problem | None:
+def _before(old: Any) -> dict[str, Any]:
+    return {} if old is None else {"self": old}
+
+
+def _asked(rule: Rule, node: Node, value: Any, values: Any, path: str) -> Problem | None:
     kind = node.raw.get("type") or ""
-    known = {key: one for key, one in values.items() if key != "oldSelf" or not rule.is_old_optional}
     try:
-        if rule.ask(known) is True:
+        if rule.ask(values) is True:
             return None
     except RuleError as error:
         if _NO_OVERLOAD in str(error) and has_times(node):
@@ -157,7 +161,7 @@ def _asked(rule: Rule, node: Node, value: Any, values: dict[str, Any], path: str
         detail = f"{error} evaluating rule: {rule.message or rule.text}"
         return Problem(path or "<nil>", "FieldValueInvalid", f"Invalid value: {shown(kind)}: {detail}")
     where = f"{path}{rule.field}" if path else rule.field.lstrip(".")
-    said = _said(rule, known)
+    said = _said(rule, values)
     is_whole = kind in {"object", "array"}
     match rule.reason:
         case "FieldValueForbidden":
@@ -171,7 +175,7 @@ def _asked(rule: Rule, node: Node, value: Any, values: dict[str, Any], path: str
     return Problem(where or "<nil>", rule.reason, message)
 
 
-def _said(rule: Rule, values: dict[str, Any]) -> str:
+def _said(rule: Rule, values: Any) -> str:
     if rule.say is not None:
         try:
             said = rule.say(values)

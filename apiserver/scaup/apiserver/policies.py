@@ -14,10 +14,10 @@ from typing import Any
 import orjson
 
 from scaup.apiserver.answers import ApiError
-from scaup.apiserver.celengine import RuleError, compiled
+from scaup.apiserver.celengine import RuleError, compiled, given
 from scaup.apiserver.kinds import Kind
 
-Ask = Callable[[dict[str, Any]], Any]
+Ask = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,23 @@ class _Check:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Checks:
+    """All checks of a kind: as one, which almost always holds, and each with its words."""
+
+    whole: Ask
+    each: list[_Check]
+
+
 def refusal(kind: Kind, made: dict[str, Any], present: dict[str, Any] | None) -> ApiError | None:
     """The first policy that denies the object in the place of ``present``, in Kubernetes' words."""
     checks = _checks().get((kind.group, kind.plural))
-    if not checks:
+    if checks is None:
         return None
-    values = {"object": made, "oldObject": present}
-    for check in checks:
+    values = given({"object": made, "oldObject": present})
+    if _holds(checks.whole, values):
+        return None
+    for check in checks.each:
         try:
             if check.ask(values) is True:
                 continue
@@ -48,15 +58,23 @@ def refusal(kind: Kind, made: dict[str, Any], present: dict[str, Any] | None) ->
     return None
 
 
+def _holds(ask: Ask, values: Any) -> bool:
+    try:
+        return ask(values) is True
+    except RuleError:
+        return False
+
+
 @cache
-def _checks() -> dict[tuple[str, str], list[_Check]]:
+def _checks() -> dict[tuple[str, str], _Checks]:
     text = files("scaup.apiserver").joinpath("definitions/policies.json").read_bytes()
-    found: dict[tuple[str, str], list[_Check]] = {}
+    found: dict[tuple[str, str], _Checks] = {}
     for policy in orjson.loads(text):
         spec = policy["spec"]
         rule = spec["matchConstraints"]["resourceRules"][0]
         variables = spec.get("variables") or []
-        found[rule["apiGroups"][0], rule["resources"][0]] = [
+        whole = " && ".join(f"({one['expression']})" for one in spec["validations"])
+        each = [
             _Check(
                 policy["metadata"]["name"],
                 compiled(_bound(variables, one["expression"])),
@@ -65,6 +83,7 @@ def _checks() -> dict[tuple[str, str], list[_Check]]:
             )
             for one in spec["validations"]
         ]
+        found[rule["apiGroups"][0], rule["resources"][0]] = _Checks(compiled(_bound(variables, whole)), each)
     return found
 
 

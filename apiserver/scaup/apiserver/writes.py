@@ -47,7 +47,7 @@ class Writer:
         for attempt in range(_NAME_TRIES):
             if prefix and isinstance(prefix, str):
                 about["name"] = prefix[:_LONGEST_PREFIX] + "".join(random.choices(_LETTERS, k=5))  # noqa: S311
-            made = admitted(kind, objects.created(kind, whole, now), None, now.now)
+            made = admitted(kind, objects.created(kind, whole, now), None, now.now, self.store.kinds)
             try:
                 return await self._store_new(kind, made, is_dry_run=is_dry_run)
             except ApiError as error:
@@ -101,7 +101,7 @@ class Writer:
             body = objects.checked_shape(kind, wanted(present), namespace=target.namespace, name=target.name)
             if target.subresource:
                 return objects.settled(kind, present, status_admitted(kind, present, body))
-            made = admitted(kind, objects.replaced(kind, present, body), present, now.now)
+            made = admitted(kind, objects.replaced(kind, present, body), present, now.now, self.store.kinds)
             return objects.settled(kind, present, made)
 
         place = Place(kind.resource, target.namespace, target.name)
@@ -196,7 +196,7 @@ class Writer:
                 raise
 
 
-def admitted(kind: Kind, made: Object, present: Object | None, now: str) -> Object:
+def admitted(kind: Kind, made: Object, present: Object | None, now: str, kinds: Iterable[Kind] = ()) -> Object:
     """The object with its defaults, if nothing is wrong with it; raises ApiError 422 with everything that is."""
     made = shapes.taken(kind, made)
     name = str(made["metadata"].get("name", ""))
@@ -210,7 +210,7 @@ def admitted(kind: Kind, made: Object, present: Object | None, now: str) -> Obje
         raise answers.invalid(kind, name, found)
     if kind.resource == NAMESPACES.resource and "status" not in made:
         made = {**made, "spec": made.get("spec") or {}, "status": {"phase": "Active"}}
-    return crds.with_conditions(kind, made, now)
+    return crds.with_conditions(kind, made, now, kinds)
 
 
 def status_admitted(kind: Kind, present: Object, body: Object) -> Object:
