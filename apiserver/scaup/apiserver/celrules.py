@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from scaup.apiserver.answers import Problem
@@ -23,6 +24,7 @@ _OLD: Final = re.compile(r"\boldSelf\b")
 _TEXTS: Final = re.compile(r"""r?'(?:\\.|[^'\\])*'|r?"(?:\\.|[^"\\])*\"""")
 _NO_OVERLOAD: Final = "No matching overloads"
 _TIMES: Final = frozenset({"date-time", "datetime", "date", "duration", "byte"})
+_SHORT: Final = 256
 _MOST_SAID: Final = 5 * 1024
 _RESERVED: Final = frozenset(
     {"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import"}
@@ -35,9 +37,13 @@ Ask = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: how it is asked, and what is said where it does not hold."""
+    """One rule: how it is asked, and what is said where it does not hold.
+
+    ``holds`` remembers the answers about texts: the same durations and URLs come again and again.
+    """
 
     ask: Ask
+    holds: Callable[[str], bool]
     say: Ask | None
     message: str
     text: str
@@ -88,8 +94,10 @@ def compiled_rule(raw: Any) -> Rule:
     """A rule as it stands in a schema. Raises RuleError where it is none."""
     text, say = raw["rule"].strip(), raw.get("messageExpression")
     is_optional = bool(raw.get("optionalOldSelf"))
+    ask = compiled(_with_old(text, is_optional=is_optional))
     return Rule(
-        ask=compiled(_with_old(text, is_optional=is_optional)),
+        ask=ask,
+        holds=lru_cache(maxsize=256)(lambda text: ask(given({"self": text, "oldSelf": None})) is True),
         say=compiled(_with_old(say, is_optional=is_optional)) if say else None,
         message=(raw.get("message") or "").strip(),
         text=text,
@@ -138,12 +146,22 @@ def _own(ruled: Ruled, value: Any, old: Any, path: str) -> Iterator[Problem]:
     for rule in ruled.rules:
         if (is_same and not rule.uses_old) or (rule.uses_old and old is None and not rule.is_old_optional):
             continue
+        if not rule.uses_old and isinstance(value, str) and len(value) <= _SHORT and _is_known(rule, value):
+            continue
         if plain is None:
             one, before = seen(ruled, value), None if old is None else seen(ruled, old)
             plain = given({"self": one, "oldSelf": before})
         values = given({"self": one, "before": _before(before)}) if rule.is_old_optional else plain
         if (problem := _asked(rule, ruled.node, value, values, path)) is not None:
             yield problem
+
+
+def _is_known(rule: Rule, text: str) -> bool:
+    """Whether the rule surely holds for a text."""
+    try:
+        return rule.holds(text)
+    except RuleError:
+        return False
 
 
 def _before(old: Any) -> dict[str, Any]:
