@@ -645,6 +645,19 @@ def test_names_that_another_kind_has_are_not_accepted(server: Server) -> None:
     assert server.request("GET", f"/apis/{group}/v1/muddies").status == 404
 
 
+def test_a_default_that_comes_later_is_seen_in_what_was_stored_before(server: Server, namespace: str) -> None:
+    group = "late.test"
+    assert server.request("POST", CRDS, crd(of_spec({"type": "object", "properties": {}}), group)).status == 201
+    path = f"/apis/{group}/v1/namespaces/{namespace}/muds"
+    body = {"apiVersion": f"{group}/v1", "kind": "Mud", "metadata": {"name": "one"}, "spec": {}}
+    wait_for(lambda: server.request("POST", path, body).status == 201, "the kind is served")
+    schema = of_spec({"type": "object", "properties": {"wet": {"type": "boolean", "default": True}}})
+    change = {"spec": {"versions": crd(schema, group)["spec"]["versions"]}}
+    assert server.request("PATCH", f"{CRDS}/muds.{group}", change, MERGE).status == 200
+    wait_for(lambda: server.request("GET", f"{path}/one").body["spec"] == {"wet": True}, "it has the default")
+    assert server.request("GET", path).body["items"][0]["spec"] == {"wet": True}
+
+
 # --- OpenAPI ----------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,8 @@ import orjson
 
 from scaup.apiserver import checks
 from scaup.apiserver.answers import Problem, forbidden_field, required, unsupported, wrong
-from scaup.apiserver.celrules import RuleError, compiled_rule
+from scaup.apiserver.celengine import RuleError
+from scaup.apiserver.celrules import compiled_rule
 from scaup.apiserver.structural import read
 from scaup.core.bus.kv import dumps
 
