@@ -49,9 +49,11 @@ def _yaml(objects: list[dict[str, Any]]) -> str:
 def main() -> int:
     """Write the files, or with ``--check`` compare them."""
     built_in = {crd["spec"]["names"]["plural"]: json.dumps(crd, indent=1) for crd in (broker_crd(), trigger_crd())}
+    policies = [*broker_policy()[:1], *trigger_policy()[:1]]
     return settle(
         {FOLDER / name: text for name, text in files().items()}
         | {BUILT_IN / f"{plural}.json": f"{text}\n" for plural, text in built_in.items()}
+        | {BUILT_IN / "policies.json": f"{json.dumps(policies, indent=1)}\n"}
     )
 
 

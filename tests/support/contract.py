@@ -162,7 +162,7 @@ def wait_for(condition: Callable[[], T], what: str, within_s: float = 20.0) -> T
 
 def _add_kinds(server: Server, *more: Path) -> None:
     for path in (*more, KINDS):
-        server.kubectl("apply", "-f", str(path), "--validate=false")
+        server.kubectl("apply", "-f", str(path))
     server.kubectl("wait", "--for=condition=Established", "crd", "--all")
 
 

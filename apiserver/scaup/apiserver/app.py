@@ -18,7 +18,20 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from scaup.apiserver import accept, answers, body, discovery, guard, managers, metrics, paths, reads, tables
+from scaup.apiserver import (
+    accept,
+    answers,
+    body,
+    discovery,
+    fieldvalidation,
+    guard,
+    managers,
+    metrics,
+    openapi,
+    paths,
+    reads,
+    tables,
+)
 from scaup.apiserver.accept import Form
 from scaup.apiserver.answers import ApiError
 from scaup.apiserver.kinds import NAMESPACES, Kind, Kinds
@@ -84,6 +97,8 @@ class Api:
             metrics.REQUESTS.labels("watch", "200").inc()
             await self.watches.serve(self._store, answer, receive, send)
             return
+        for warning in call.warnings:
+            answer.headers.append("warning", warning)
         metrics.REQUESTS.labels(call.verb, str(answer.status_code)).inc()
         metrics.SECONDS.labels(call.verb).observe(time.perf_counter() - began)
         await answer(scope, receive, send)
@@ -93,6 +108,10 @@ class Api:
         path = request.url.path
         if (own := self._own(path, request)) is not None:
             return own
+        if path.startswith(openapi.ROOT) and request.method == "GET":
+            self._store.require_loaded()
+            if (described := openapi.document(path, self._store.kinds)) is not None:
+                return _json(described)
         asked = paths.parse(path)
         if asked is None:
             raise answers.no_such_path()
@@ -112,7 +131,8 @@ class Api:
             raise answers.too_many(f"there are {_MAX_WRITES} writes under way already; try again later")
         self._writing += 1
         try:
-            return await self._write(request, kind, asked, call)
+            with fieldvalidation.asking(request.query_params, call.verb, call.warnings):
+                return await self._write(request, kind, asked, call)
         finally:
             self._writing -= 1
 
@@ -219,10 +239,11 @@ class Api:
 
 
 class _Call:
-    """What a request turned out to ask for, and the form of its answer."""
+    """What a request turned out to ask for, the form of its answer, and what its client is warned of."""
 
     def __init__(self) -> None:
         self.verb = "other"
+        self.warnings: list[str] = []
         self.form = Form()
         self.include = ""
 

@@ -11,7 +11,7 @@ import orjson
 import yaml
 from starlette.requests import Request
 
-from scaup.apiserver import answers, protobufs
+from scaup.apiserver import answers, duplicates, fieldvalidation, protobufs
 from scaup.apiserver.guard import APPLY_PATCH, PROTOBUF, YAML, content_type
 
 LIMIT: Final = 3 << 20
@@ -57,7 +57,11 @@ async def parse(given: str, data: bytes) -> Any:
     try:
         if given == PROTOBUF:
             return protobufs.decoded(data)
-        value = await asyncio.to_thread(_from_yaml, data) if given in {YAML, APPLY_PATCH} else orjson.loads(data)
+        is_yaml = given in {YAML, APPLY_PATCH}
+        value = await asyncio.to_thread(_from_yaml, data) if is_yaml else orjson.loads(data)
+        twice = fieldvalidation.present()
+        if twice is not None and twice.is_of_objects and not is_yaml:
+            twice.twice += duplicates.in_json(data)
         orjson.dumps(value)  # refuses what is nested deeper than can be stored
     except protobufs.ProtobufError as error:
         raise answers.bad_request(f"the body of the request is not an object in protobuf: {error}") from error
@@ -83,9 +87,27 @@ class _Loader(yaml.SafeLoader):
             raise yaml.YAMLError("aliases are not taken")
         return super().compose_node(parent, index)
 
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                self.twice.append(f'  line {key.start_mark.line + 1}: key "{key.value}" already set in map')
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+    twice: list[str]
+
 
 def _from_yaml(data: bytes) -> Any:
+    loader = _Loader(data)
+    loader.twice = []
     try:
-        return orjson.loads(orjson.dumps(yaml.load(data, Loader=_Loader), option=orjson.OPT_NON_STR_KEYS))  # noqa: S506
+        value = orjson.loads(orjson.dumps(loader.get_single_data(), option=orjson.OPT_NON_STR_KEYS))
     except (ValueError, UnicodeDecodeError) as error:  # such as an impossible number
         raise yaml.YAMLError(str(error)) from error
+    finally:
+        loader.dispose()
+    asked = fieldvalidation.present()
+    if loader.twice and asked is not None:
+        asked.twice.append("yaml: unmarshal errors:\n" + "\n".join(dict.fromkeys(loader.twice)))
+    return value

@@ -1,18 +1,29 @@
 """CustomResourceDefinitions: defaults, checks, and the status that says that a kind is there. Pure.
 
-Schemas are stored and not enforced; conversion is by name only. Follows ``apiextensions.k8s.io/v1``.
+A version without a schema is taken, and keeps everything; conversion is by name only. Follows
+``apiextensions.k8s.io/v1``.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any, Final
 
+from scaup.apiserver import crdschemas
 from scaup.apiserver.answers import Problem, required, unsupported, wrong
 from scaup.apiserver.kinds import CRDS, Kind
 from scaup.apiserver.metadata import is_subdomain
 from scaup.apiserver.objects import Object
+from scaup.apiserver.shown import shown
 
 _SCOPES: Final = ("Cluster", "Namespaced")
+_LABEL: Final = re.compile("[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_NO_LABEL: Final = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
+    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
+    "'[a-z]([-a-z0-9]*[a-z0-9])?')"
+)
 
 
 def with_defaults(kind: Kind, made: Object) -> Object:
@@ -40,7 +51,9 @@ def problems(kind: Kind, made: Object, present: Object | None) -> list[Problem]:
         found.append(required("spec.group"))
     elif not isinstance(group, str) or not is_subdomain(group) or "." not in group:
         found.append(wrong("spec.group", group, "should be a domain with at least one dot"))
-    if spec.get("scope") not in _SCOPES:
+    if not spec.get("scope"):
+        found.append(required("spec.scope"))
+    elif spec["scope"] not in _SCOPES:
         found.append(unsupported("spec.scope", spec.get("scope"), _SCOPES))
     elif present is not None and spec["scope"] != present["spec"]["scope"]:
         found.append(wrong("spec.scope", spec["scope"], "field is immutable"))
@@ -50,7 +63,7 @@ def problems(kind: Kind, made: Object, present: Object | None) -> list[Problem]:
     wanted = f"{names.get('plural')}.{group}"
     if made["metadata"].get("name") != wanted:
         name = made["metadata"].get("name")
-        found.append(wrong("metadata.name", name, f'must be spec.names.plural+"."+spec.group, that is "{wanted}"'))
+        found.append(wrong("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
     return found + _versions_problems(spec.get("versions"))
 
 
@@ -60,8 +73,8 @@ def _names_problems(names: Object) -> list[Problem]:
         value = names.get(field)
         if not value:
             found.append(required(f"spec.names.{field}"))
-        elif not isinstance(value, str) or not is_subdomain(value.lower()) or "." in value:
-            found.append(wrong(f"spec.names.{field}", value, "must be a DNS label"))
+        elif not isinstance(value, str) or not _LABEL.fullmatch(value.lower() if field == "kind" else value):
+            found.append(wrong(f"spec.names.{field}", value, _NO_LABEL))
     for field in ("shortNames", "categories"):
         value = names.get(field)
         if value is not None and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
@@ -72,7 +85,7 @@ def _names_problems(names: Object) -> list[Problem]:
 
 def _versions_problems(versions: Any) -> list[Problem]:
     if not isinstance(versions, list) or not versions:
-        return [required("spec.versions")]
+        return _no_storage(versions)
     found = []
     for number, version in enumerate(versions):
         path = f"spec.versions[{number}]"
@@ -87,24 +100,71 @@ def _versions_problems(versions: Any) -> list[Problem]:
         if subresources is not None and not isinstance(subresources, dict):
             found.append(wrong(f"{path}.subresources", subresources, "must be an object"))
     if not found and sum(1 for version in versions if version.get("storage")) != 1:
-        found.append(wrong("spec.versions", versions, "must have exactly one version marked as storage version"))
+        return _no_storage(versions)
+    if not found and len({version["name"] for version in versions}) != len(versions):
+        return [_of_versions(versions, "must contain unique version names")]
+    return found or list(crdschemas.problems(versions))
+
+
+def _no_storage(versions: Any) -> list[Problem]:
+    found = [_of_versions(versions, "must have exactly one version marked as storage version")]
+    if not isinstance(versions, list) or not any(version.get("storage") for version in versions):
+        found.append(wrong("status.storedVersions", None, "must have at least one stored version"))
     return found
 
 
-def with_conditions(kind: Kind, made: Object, now: str) -> Object:
-    """The checked definition with the status that it has here at once: names accepted, established."""
+def _of_versions(versions: Any, detail: str) -> Problem:
+    return Problem("spec.versions", "FieldValueInvalid", f"Invalid value: {shown(versions)}: {detail}")
+
+
+def with_conditions(kind: Kind, made: Object, now: str, others: Iterable[Kind] = ()) -> Object:
+    """The checked definition with the status that it has here at once: names accepted and established, or not.
+
+    ``others`` are the kinds that there are.
+    """
     if kind.resource != CRDS.resource:
         return made
     spec, before = made["spec"], made.get("status") or {}
-    known = {c.get("type"): c for c in before.get("conditions") or ()}
-    conditions = [
-        known.get(name)
-        or {"type": name, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now}
-        for name, reason, message in (
-            ("NamesAccepted", "NoConflicts", "no conflicts found"),
-            ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+    taken = _taken(spec, others)
+    states = _ACCEPTED
+    if taken:
+        reason, name = list(taken.values())[-1]
+        states = (
+            ("NamesAccepted", "False", reason, f'"{name}" is already in use'),
+            ("Established", "False", "NotAccepted", "not all names are accepted"),
         )
+    known = {(c.get("type"), c.get("status")): c for c in before.get("conditions") or ()}
+    conditions = [
+        known.get((name, value))
+        or {"type": name, "status": value, "lastTransitionTime": now, "reason": reason, "message": message}
+        for name, value, reason, message in states
     ]
+    names = {"kind": ""} if taken else {}
+    names |= {key: value for key, value in spec["names"].items() if key not in taken}
     stored = [v["name"] for v in spec["versions"] if v.get("storage")]
     versions = list(dict.fromkeys([*(before.get("storedVersions") or ()), *stored]))
-    return made | {"status": {"conditions": conditions, "acceptedNames": spec["names"], "storedVersions": versions}}
+    return made | {"status": {"conditions": conditions, "acceptedNames": names, "storedVersions": versions}}
+
+
+_ACCEPTED: Final = (
+    ("NamesAccepted", "True", "NoConflicts", "no conflicts found"),
+    ("Established", "True", "InitialNamesAccepted", "the initial names have been accepted"),
+)
+
+
+def _taken(spec: Object, others: Iterable[Kind]) -> dict[str, tuple[str, str]]:
+    """The names that other kinds of the group have already: field, reason and name."""
+    names = spec["names"]
+    near = [one for one in others if one.group == spec["group"] and one.plural != names["plural"]]
+    of_resources = {name for one in near for name in (one.plural, one.singular or one.kind.lower(), *one.short_names)}
+    of_kinds = {name for one in near for name in (one.kind, one.list_name)}
+    found = {}
+    if names.get("singular") in of_resources:
+        found["singular"] = ("SingularConflict", names["singular"])
+    if short := [name for name in names.get("shortNames") or () if name in of_resources]:
+        found["shortNames"] = ("ShortNamesConflict", short[0])
+    if names["kind"] in of_kinds:
+        found["kind"] = ("KindConflict", names["kind"])
+    if names.get("listKind") in of_kinds:
+        found["listKind"] = ("ListKindConflict", names["listKind"])
+    return found

@@ -176,7 +176,7 @@ class Kinds:
     def learn(self, name: str, crd: Mapping[str, Any] | None) -> None:
         """A CRD was made, changed or (None) deleted. One of a kind that is built in changes nothing about it."""
         self._custom.pop(name, None)
-        if crd is not None:
+        if crd is not None and not _is_refused(crd):
             self._custom[name] = [k for k in kinds_of(crd) if k.resource not in self._own]
         added = {(k.group, k.version, k.plural): k for kinds in self._custom.values() for k in kinds}
         self._all = self._built_in | added
@@ -209,6 +209,12 @@ class Kinds:
     def of_resource(self, resource: Resource) -> Kind | None:
         """Any version of the kind whose objects are stored there; None where no kind is known (any more)."""
         return next((k for k in self._all.values() if k.resource == resource), None)
+
+
+def _is_refused(crd: Mapping[str, Any]) -> bool:
+    """Whether the definition's names are another kind's."""
+    conditions = (crd.get("status") or {}).get("conditions") or ()
+    return any(one.get("type") == "Established" and one.get("status") == "False" for one in conditions)
 
 
 _KUBE_VERSION: Final = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")

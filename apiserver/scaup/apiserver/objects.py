@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from scaup.apiserver import answers
+from scaup.apiserver import answers, schemas
 from scaup.apiserver.kinds import CRDS, NAMESPACES, Kind
 from scaup.core.bus.kv import dumps
 
@@ -84,8 +84,12 @@ def is_same(one: Object, other: Object) -> bool:
 
 
 def in_version(stored: Object, kind: Kind) -> Object:
-    """The object in the version that was asked for: versions differ in name only (conversion strategy None)."""
-    return stored if stored["apiVersion"] == kind.api_version else {**stored, "apiVersion": kind.api_version}
+    """The object in the version that was asked for: versions differ in name only (conversion strategy None).
+
+    It has the defaults that its schema got since it was stored.
+    """
+    whole = stored if stored["apiVersion"] == kind.api_version else {**stored, "apiVersion": kind.api_version}
+    return schemas.with_defaults(kind, whole)
 
 
 def checked_shape(kind: Kind, body: Any, *, namespace: str, name: str = "") -> Object:

@@ -14,7 +14,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from scaup.apiserver import answers, corekinds, crds, managers, metadata, objects, patches, validation
+from scaup.apiserver import (
+    answers,
+    corekinds,
+    crds,
+    managers,
+    metadata,
+    objects,
+    patches,
+    policies,
+    schemas,
+    shapes,
+    validation,
+)
 from scaup.apiserver.answers import ApiError, Problem
 from scaup.apiserver.coreschemas import MERGE_KEYS
 from scaup.apiserver.guard import JSON_PATCH, MERGE_PATCH
@@ -55,7 +67,7 @@ class Writer:
         for attempt in range(_NAME_TRIES):
             if prefix and isinstance(prefix, str):
                 about["name"] = prefix[:_LONGEST_PREFIX] + "".join(random.choices(_LETTERS, k=5))  # noqa: S311
-            made = admitted(kind, objects.created(kind, whole, now), None, now.now)
+            made = admitted(kind, objects.created(kind, whole, now), None, now.now, self.store.kinds)
             made = managers.updated(kind, None, made, about.get("managedFields"), Who(manager, now.now))
             try:
                 return await self._store_new(kind, made, is_dry_run=is_dry_run)
@@ -127,16 +139,16 @@ class Writer:
                 if target.subresource:
                     raise answers.not_found(kind, target.name)
                 whole = managers.applied(kind, None, stated, who, force=force)
-                made = admitted(kind, objects.created(kind, whole, now), None, now.now)
+                made = admitted(kind, objects.created(kind, whole, now), None, now.now, self.store.kinds)
                 return Put(_managed_as(made, whole))
             present = objects.in_version(present, kind)
             whole = managers.applied(kind, present, stated, who, force=force)
             if not stated["metadata"].get("resourceVersion"):
                 whole["metadata"]["resourceVersion"] = objects.revision_of(present)
             if target.subresource:
-                made = objects.with_status(kind, present, whole)
+                made = status_admitted(kind, present, whole)
             else:
-                made = admitted(kind, objects.replaced(kind, present, whole), present, now.now)
+                made = admitted(kind, objects.replaced(kind, present, whole), present, now.now, self.store.kinds)
             return objects.settled(kind, present, _managed_as(made, whole))
 
         place = Place(kind.resource, target.namespace, target.name)
@@ -165,9 +177,9 @@ class Writer:
             body = objects.checked_shape(kind, wanted(present), namespace=target.namespace, name=target.name)
             given = body["metadata"].get("managedFields")
             if target.subresource:
-                made = objects.with_status(kind, present, body)
+                made = status_admitted(kind, present, body)
             else:
-                made = admitted(kind, objects.replaced(kind, present, body), present, now.now)
+                made = admitted(kind, objects.replaced(kind, present, body), present, now.now, self.store.kinds)
             return objects.settled(kind, present, managers.updated(kind, present, made, given, who))
 
         place = Place(kind.resource, target.namespace, target.name)
@@ -253,19 +265,31 @@ class Writer:
             raise answers.forbidden_object(kind, name, why, [cause])
 
 
-def admitted(kind: Kind, made: Object, present: Object | None, now: str) -> Object:
+def admitted(kind: Kind, made: Object, present: Object | None, now: str, kinds: Iterable[Kind] = ()) -> Object:
     """The object with its defaults, if nothing is wrong with it; raises ApiError 422 with everything that is."""
+    made = shapes.taken(kind, made)
     name = str(made["metadata"].get("name", ""))
-    if found := metadata.problems(kind, made):
-        raise answers.invalid(kind, name, found)
+    found = metadata.problems(kind, made)
     made = corekinds.with_defaults(kind, validation.with_defaults(kind, crds.with_defaults(kind, made)))
-    if found := [
-        *crds.problems(kind, made, present),
-        *validation.problems(kind, made, present),
-        *corekinds.problems(kind, made, present),
-    ]:
+    if found := [*found, *schemas.problems(kind, made, present, found)]:
         raise answers.invalid(kind, name, found)
-    return crds.with_conditions(kind, made, now)
+    if (refused := policies.refusal(kind, made, present)) is not None:
+        raise refused
+    checks = (crds.problems, validation.problems, corekinds.problems)
+    if found := [problem for check in checks for problem in check(kind, made, present)]:
+        raise answers.invalid(kind, name, found)
+    return crds.with_conditions(kind, made, now, kinds)
+
+
+def status_admitted(kind: Kind, present: Object, body: Object) -> Object:
+    """The object with the status of the body, if nothing is wrong with that; raises ApiError 422 with what is."""
+    status = body.get("status")
+    if not isinstance(status, dict | None) and (found := schemas.status_problems(kind, body, present)):
+        raise answers.invalid(kind, present["metadata"]["name"], found)
+    made = shapes.taken(kind, objects.with_status(kind, present, body))
+    if found := schemas.status_problems(kind, made, present):
+        raise answers.invalid(kind, made["metadata"]["name"], found)
+    return made
 
 
 def _applicable(kind: Kind, target: Target, stated: Any) -> Object:
