@@ -71,7 +71,7 @@ class Api:
         except ClientDisconnect:
             return
         except ScaupError as error:
-            answer = _refusal(answers.answer_to(error))
+            answer = _no_page() if answers.is_no_page(error, request.url.path) else _refusal(answers.answer_to(error))
         except Exception:
             log.exception("request.failed", method=request.method, path=request.url.path)
             answer = _refusal(answers.internal())
@@ -201,6 +201,11 @@ class _Call:
 def _json(whole: dict[str, Any], status: int = 200) -> Response:
     headers = {"cache-control": "no-cache, private"}
     return Response(orjson.dumps(whole), status, headers, media_type="application/json")
+
+
+def _no_page() -> Response:
+    headers = {"cache-control": "no-cache, private", "x-content-type-options": "nosniff"}
+    return Response("404 page not found\n", 404, headers, media_type="text/plain")
 
 
 def _refusal(error: ApiError) -> Response:
