@@ -171,7 +171,9 @@ def test_what_is_not_installed_is_said_to_be_not_installed(server: Server, names
         ("GET", "/apis/pond.test/v9", True),
         ("GET", "/apis/pond.test/v1/namespaces/default/frogs", True),
         ("POST", "/apis/nowhere.test/v1/namespaces/default/frogs", True),
+        ("GET", "/apis/pond.test/v1/ponds/a", True),
         ("GET", "/api/v1/namespaces/default/frogs", False),
+        ("GET", "/api/v1/namespaces/default/configmaps/a/status", False),
         ("GET", "/apis/coordination.k8s.io/v1/namespaces/default/frogs", False),
     ],
 )

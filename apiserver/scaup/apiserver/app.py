@@ -127,7 +127,7 @@ class Api:
         if kind is None:
             raise answers.no_such_path()
         if target.subresource and not (target.subresource == "status" and kind.has_status):
-            raise answers.no_such_path()
+            raise answers.not_found(kind, target.name) if kind.is_custom else answers.no_such_path()
         if target.namespace and not kind.is_namespaced:
             raise answers.no_such_path()
         if target.name and kind.is_namespaced and not target.namespace:
