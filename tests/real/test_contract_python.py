@@ -341,6 +341,8 @@ async def test_of_two_candidates_one_leads_and_the_other_follows_it(server: Serv
 
     async with aio_connected(server) as connected:
         leases: Any = aio.CoordinationV1Api(connected)
+        empty = aio.V1Lease(metadata=aio.V1ObjectMeta(name="lead"))
+        await leases.create_namespaced_lease(namespace, empty)  # version 37's own lock fails at making one
         candidates = [asyncio.create_task(candidate(connected, "first"))]
         try:
             await eventually(lambda: led == ["first"], "the first leads")
