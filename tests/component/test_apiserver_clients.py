@@ -156,6 +156,6 @@ async def test_what_kubectl_apply_sends_works(nats: NatsServer) -> None:
         assert changed.body["spec"]["filter"] == {"attributes": {"type": "x"}}
         assert changed.body["metadata"]["generation"] == 2
         table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
-        assert (await api("GET", path, headers={"Accept": table}, limit="500")).body["kind"] == "TriggerList"
+        assert (await api("GET", path, headers={"Accept": table}, limit="500")).body["kind"] == "Table"
         assert (await api("DELETE", f"{path}/t", {"propagationPolicy": "Background"})).body["status"] == "Success"
         assert (await api("GET", path, fieldSelector="metadata.name=t")).body["items"] == []

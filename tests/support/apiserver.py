@@ -103,6 +103,14 @@ class ApiClient:
         assert answer.status == 201, answer.body
         return answer.body
 
+    async def until_gone(self, path: str) -> None:
+        """Wait until an object is not there any more."""
+
+        async def is_gone() -> bool:
+            return (await self("GET", path)).status == 404
+
+        await eventually(is_gone, f"{path} is gone")
+
     @asynccontextmanager
     async def watch(self, path: str, **query: str) -> AsyncIterator[Watched]:
         """The events of a watch, as they come."""

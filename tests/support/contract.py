@@ -69,7 +69,7 @@ class Server:
             data = answer.read()
             found = {name.lower(): value for name, value in answer.headers.items()}
             is_json = JSON in found.get("content-type", "") and data
-            return Answer(answer.status, found, json.loads(data) if is_json else data.decode())
+            return Answer(answer.status, found, json.loads(data) if is_json else data.decode(errors="replace"))
 
     def open(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, **query: str

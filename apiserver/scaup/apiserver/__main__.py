@@ -8,6 +8,7 @@ import socket
 import structlog
 
 from scaup.apiserver.app import Api
+from scaup.apiserver.collector import Collector
 from scaup.apiserver.kinds import Kinds
 from scaup.apiserver.settings import ApiServerSettings
 from scaup.apiserver.store import Store
@@ -47,11 +48,13 @@ async def serve(settings: ApiServerSettings, life: Life, sock: socket.socket) ->
 
 
 async def _follow(settings: ApiServerSettings, store: Store, api: Api, life: Life) -> None:
+    collector = Collector(store, api.writer)
     async with connect(settings.bus.access(), f"apiserver {settings.service.replica_name}") as bus:
         watch_bus(bus, life.health)
         async with asyncio.TaskGroup() as group:
             group.create_task(bus.until_closed())
             group.create_task(api.writer.keep_default_namespace())
+            group.create_task(collector.run())
             await store.follow(bus)
 
 

@@ -64,7 +64,7 @@ def forbidden_field(path: str, detail: str) -> Problem:
 
 def _shown(value: Any) -> str:
     if isinstance(value, str):
-        return f'"{value[:200]}"'
+        return f'"{value[:1000]}"'
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:
@@ -92,14 +92,14 @@ class ApiError(ScaupError):
             "status": "Failure",
             "message": str(self),
             "reason": self.reason,
-            "details": self.details,
+            **({"details": self.details} if self.details else {}),
             "code": self.status,
         }
 
 
 def _about(kind: Kind, name: str, as_kind: str = "") -> dict[str, Any]:
     group = {"group": kind.group} if kind.group else {}
-    return {"name": name, **group, "kind": as_kind or kind.plural}
+    return {**({"name": name} if name else {}), **group, "kind": as_kind or kind.plural}
 
 
 def not_found(kind: Kind, name: str) -> ApiError:
@@ -125,20 +125,44 @@ def already_exists(kind: Kind, name: str) -> ApiError:
     return ApiError(409, "AlreadyExists", f'{kind.resource_name} "{name}" already exists', _about(kind, name))
 
 
-def conflict(kind: Kind, name: str, why: str = "") -> ApiError:
-    """The object is not, or no longer, what the request takes it for."""
+def conflict(kind: Kind, name: str, why: str = "", *, of_kind: bool = False) -> ApiError:
+    """The object is not, or no longer, what the request takes it for. ``of_kind``: it is called by its kind."""
     why = why or "the object has been modified; please apply your changes to the latest version and try again"
-    message = f'Operation cannot be fulfilled on {kind.resource_name} "{name}": {why}'
-    return ApiError(409, "Conflict", message, _about(kind, name))
+    called = _title(kind) if of_kind else kind.resource_name
+    message = f'Operation cannot be fulfilled on {called} "{name}": {why}'
+    return ApiError(409, "Conflict", message, _about(kind, name, kind.kind if of_kind else ""))
 
 
 def invalid(kind: Kind, name: str, problems: Sequence[Problem]) -> ApiError:
     """Fields of the object are wrong: all of them are said."""
+    return _invalid(f'{_title(kind)} "{name}"', _about(kind, name, kind.kind), problems)
+
+
+def invalid_update(kind: Kind, name: str, problems: Sequence[Problem]) -> ApiError:
+    """The change of an object is wrong in itself, whatever the object is."""
+    return _invalid(f'{kind.resource_name} "{name}"', _about(kind, name), problems)
+
+
+def other_kind(kind: Kind, name: str, given: str) -> ApiError:
+    """The object says that it is of another kind."""
+    title = f"{given}.{kind.group}" if kind.group else given
+    problem = wrong("kind", given, f"must be {kind.kind}")
+    return _invalid(f'{title} "{name}"', _about(kind, name, given), [problem])
+
+
+def _title(kind: Kind) -> str:
+    return f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+
+
+def invalid_options(problems: Sequence[Problem], kind: str = "ListOptions") -> ApiError:
+    """The options of a request do not make sense: everything that is wrong with them is said."""
+    return _invalid(f'{kind}.meta.k8s.io ""', {"group": "meta.k8s.io", "kind": kind}, problems)
+
+
+def _invalid(what: str, about: dict[str, Any], problems: Sequence[Problem]) -> ApiError:
     said = str(problems[0]) if len(problems) == 1 else f"[{', '.join(map(str, problems))}]"
-    title = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
-    details = _about(kind, name, kind.kind)
-    details["causes"] = [{"reason": p.reason, "message": p.message, "field": p.path} for p in problems]
-    return ApiError(422, "Invalid", f'{title} "{name}" is invalid: {said}', details)
+    causes = [{"reason": p.reason, "message": p.message, "field": p.path} for p in problems]
+    return ApiError(422, "Invalid", f"{what} is invalid: {said}", about | {"causes": causes})
 
 
 def bad_request(message: str) -> ApiError:
@@ -149,6 +173,14 @@ def bad_request(message: str) -> ApiError:
 def forbidden(message: str) -> ApiError:
     """The request is understood, and refused."""
     return ApiError(403, "Forbidden", message)
+
+
+def forbidden_object(kind: Kind, name: str, why: str, causes: Sequence[Problem] = ()) -> ApiError:
+    """What is asked of this object is refused."""
+    about = _about(kind, name)
+    if causes:
+        about["causes"] = [{"reason": p.reason, "message": p.message, "field": p.path} for p in causes]
+    return ApiError(403, "Forbidden", f'{kind.resource_name} "{name}" is forbidden: {why}', about)
 
 
 def method_not_allowed(method: str) -> ApiError:

@@ -6,24 +6,27 @@ it calls do), nor how a watch goes on (``watch`` does).
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Any, Final
 
 import orjson
 import structlog
+import yaml
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from scaup.apiserver import answers, body, discovery, guard, metrics, paths, reads
+from scaup.apiserver import accept, answers, body, discovery, guard, metrics, paths, reads, tables
+from scaup.apiserver.accept import Form
 from scaup.apiserver.answers import ApiError
-from scaup.apiserver.kinds import Kind
-from scaup.apiserver.objects import in_version
+from scaup.apiserver.kinds import NAMESPACES, Kind, Kinds
+from scaup.apiserver.objects import Object, in_version
 from scaup.apiserver.paths import Discovery, Target
 from scaup.apiserver.query import flag, is_dry_run, list_options
 from scaup.apiserver.store import Place, Store
-from scaup.apiserver.watch import Watches, Wish
+from scaup.apiserver.watch import Shaped, Watches, Wish
 from scaup.apiserver.writes import Writer
 from scaup.core.model.errors import ScaupError
 from scaup.core.runtime.health import Health
@@ -43,6 +46,7 @@ _VERBS: Final = {
 """What a method means for one object (True) and for all of a kind, as Kubernetes' RBAC calls it."""
 _MAX_WRITES: Final = 1000
 """Writes under way at a time; more are answered 429."""
+_SHAPES: Final = (accept.TABLE, accept.PARTIAL, accept.PARTIAL_LIST)
 _OF_STATUS: Final = frozenset({"get", "update", "patch"})
 
 
@@ -96,16 +100,18 @@ class Api:
             if request.method != "GET":
                 raise answers.method_not_allowed(request.method)
             call.verb = "discover"
-            return _json(discovery.document(asked, self._store.kinds))
+            return _discovered(request, asked, self._store.kinds)
         kind = self._kind(asked)
         call.verb = self._verb(request.method, asked, kind)
+        call.form = accept.form(request.headers.get("accept"), _SHAPES)
+        call.include = tables.include_object(request.query_params.get("includeObject", ""))
         if request.method == "GET":
             return self._read(request, kind, asked, call)
         if self._writing >= _MAX_WRITES:
             raise answers.too_many(f"there are {_MAX_WRITES} writes under way already; try again later")
         self._writing += 1
         try:
-            return await self._write(request, kind, asked, call.verb)
+            return await self._write(request, kind, asked, call)
         finally:
             self._writing -= 1
 
@@ -141,6 +147,7 @@ class Api:
             verb is None
             or (target.subresource and verb not in _OF_STATUS)
             or (is_everywhere and verb in {"create", "deletecollection"})
+            or (kind is NAMESPACES and verb == "deletecollection")
         ):
             raise answers.method_not_allowed(method)
         return verb
@@ -152,50 +159,119 @@ class Api:
         if flag(query, "watch"):
             if len(self.watches) >= self.watches.limit:
                 raise answers.too_many(f"there are {self.watches.limit} watches already; try again later")
-            return reads.wish(kind, list_options(query, kind, target))
+            return reads.wish(kind, list_options(query, kind, target), call.shaped(kind))
         if call.verb == "list":
-            return _json(reads.listed(self._store, kind, list_options(query, kind, target)))
+            return call.list(kind, reads.listed(self._store, kind, list_options(query, kind, target)))
         found = self._store.get(Place(kind.resource, target.namespace, target.name))
         if found is None:
             raise answers.not_found(kind, target.name)
-        return _json(in_version(found, kind))
+        return call.object(kind, in_version(found, kind))
 
     # --- writing ------------------------------------------------------------------------------------------------
 
-    async def _write(self, request: Request, kind: Kind, target: Target, verb: str) -> Response:
-        dry = is_dry_run(request.query_params)
-        match verb:
+    async def _write(self, request: Request, kind: Kind, target: Target, call: _Call) -> Response:
+        dry = is_dry_run(request.query_params, options=f"{call.verb.capitalize()}Options")
+        objects = guard.OBJECTS if kind.is_custom else guard.CORE_OBJECTS
+        match call.verb:
             case "create":
-                _, whole = await body.read(request, guard.OBJECTS)
-                return _json(await self.writer.create(kind, target, whole, is_dry_run=dry), 201)
+                _, whole = await body.read(request, objects)
+                return call.object(kind, await self.writer.create(kind, target, whole, is_dry_run=dry), 201)
             case "update":
-                _, whole = await body.read(request, guard.OBJECTS)
-                return _json(await self.writer.replace(kind, target, whole, is_dry_run=dry))
+                _, whole = await body.read(request, objects)
+                return call.object(kind, await self.writer.replace(kind, target, whole, is_dry_run=dry))
             case "patch":
                 taken = guard.PATCHES if kind.is_custom else (*guard.PATCHES, guard.STRATEGIC_PATCH)
                 change = await body.read(request, taken)
-                return _json(await self.writer.patch(kind, target, change, is_dry_run=dry))
+                return call.object(kind, await self.writer.patch(kind, target, change, is_dry_run=dry))
             case _:
-                return await self._delete(request, kind, target, is_one=verb == "delete")
+                return await self._delete(request, kind, target, call)
 
-    async def _delete(self, request: Request, kind: Kind, target: Target, *, is_one: bool) -> Response:
+    async def _delete(self, request: Request, kind: Kind, target: Target, call: _Call) -> Response:
         data = await body.read_bytes(request)
         asked: Any = None
         if data:
             asked = await body.parse(guard.content_type(request.headers, guard.OBJECTS), data)
-        dry = is_dry_run(request.query_params, asked)
-        if is_one:
-            return _json(await self.writer.delete(kind, target, asked, is_dry_run=dry))
+        dry = is_dry_run(request.query_params, asked, options="DeleteOptions")
+        if call.verb == "delete":
+            return call.object(
+                kind, await self.writer.delete(kind, target, asked, request.query_params, is_dry_run=dry)
+            )
         options = list_options(request.query_params, kind, target)
         deleted = await self.writer.delete_collection(kind, options.is_wanted, is_dry_run=dry)
-        return _json(reads.as_list(kind, deleted, {"resourceVersion": str(self._store.revision)}))
+        return call.list(kind, reads.Part(deleted, {"resourceVersion": str(self._store.revision)}))
 
 
 class _Call:
-    """What a request turned out to ask for, for the metrics."""
+    """What a request turned out to ask for, and the form of its answer."""
 
     def __init__(self) -> None:
         self.verb = "other"
+        self.form = Form()
+        self.include = ""
+
+    def object(self, kind: Kind, whole: Object, status: int = 200) -> Response:
+        """The answer with one object, or with a Status."""
+        is_status = whole.get("kind") == "Status" and kind.kind != "Status"
+        return _said(whole if is_status else self.shaped(kind)(whole, True), status, self.form.media)
+
+    def list(self, kind: Kind, part: reads.Part) -> Response:
+        """The answer with many."""
+        match self.form.shape:
+            case accept.TABLE:
+                whole = tables.table(kind, part.objects, part.metadata, include=self.include)
+            case accept.PARTIAL_LIST:
+                whole = tables.partial_list(part.objects, part.metadata)
+            case accept.PARTIAL:
+                why = f"you requested {accept.PARTIAL}, but the requested object is a list"
+                raise ApiError(406, "NotAcceptable", why)
+            case _:
+                about = {"kind": kind.list_name, "apiVersion": kind.api_version, "metadata": part.metadata}
+                whole = about | {"items": part.objects}
+        return _said(whole, 200, self.form.media)
+
+    def shaped(self, kind: Kind) -> Shaped:
+        """What is shown of an object of this kind."""
+        match self.form.shape:
+            case accept.TABLE:
+                return self._row_of(kind)
+            case accept.PARTIAL:
+                return lambda whole, _: tables.partial(whole)
+            case accept.PARTIAL_LIST:
+                raise ApiError(406, "NotAcceptable", f"you requested {accept.PARTIAL_LIST}, but it is not a list")
+        return lambda whole, _: whole
+
+    def _row_of(self, kind: Kind) -> Shaped:
+        def table(whole: Object, is_first: bool) -> Object:
+            about = {"resourceVersion": whole["metadata"].get("resourceVersion", "")}
+            return tables.table(kind, [whole], about, include=self.include, with_columns=is_first)
+
+        return table
+
+
+def _discovered(request: Request, asked: Discovery, kinds: Kinds) -> Response:
+    """A document of discovery: the old one, or that of all groups at once where it is asked for."""
+    is_root = asked.version is None and not asked.group
+    form = accept.form(request.headers.get("accept"), (accept.DISCOVERY,) if is_root else ())
+    if not form.shape:
+        return _said(discovery.document(asked, kinds), 200, form.media)
+    whole = orjson.dumps(discovery.aggregated(kinds, is_core=asked.group == ""))
+    tag = f'"{hashlib.sha256(whole).hexdigest().upper()}"'
+    headers = {"cache-control": "public", "vary": "Accept", "etag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return Response(None, 304, headers)
+    return Response(whole, 200, headers, media_type=f"{accept.JSON};g=apidiscovery.k8s.io;v=v2;as={accept.DISCOVERY}")
+
+
+def _said(whole: dict[str, Any], status: int, media: str) -> Response:
+    if media == accept.JSON:
+        return _json(whole, status)
+    text = yaml.dump(whole, Dumper=_Dumper, sort_keys=True, allow_unicode=True)
+    return Response(text, status, {"cache-control": "no-cache, private"}, media_type=media)
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the name and the parameters are the library's
+        return True
 
 
 def _json(whole: dict[str, Any], status: int = 200) -> Response:

@@ -1,4 +1,6 @@
-"""A request's body: read under a limit and a deadline, parsed as JSON or YAML. Must not know what it means."""
+"""A request's body: read under a limit and a deadline, parsed as JSON, YAML or protobuf. Must not
+know what it means.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ import orjson
 import yaml
 from starlette.requests import Request
 
-from scaup.apiserver import answers
-from scaup.apiserver.guard import YAML, content_type
+from scaup.apiserver import answers, protobufs
+from scaup.apiserver.guard import PROTOBUF, YAML, content_type
 
 LIMIT: Final = 3 << 20
 """Kubernetes' own limit for a request, in bytes."""
@@ -53,8 +55,12 @@ async def read_bytes(request: Request) -> bytes:
 async def parse(given: str, data: bytes) -> Any:
     """The value of a body of this type. YAML is parsed in a thread, for it is slow."""
     try:
+        if given == PROTOBUF:
+            return protobufs.decoded(data)
         value = await asyncio.to_thread(_from_yaml, data) if given == YAML else orjson.loads(data)
         orjson.dumps(value)  # refuses what is nested deeper than can be stored
+    except protobufs.ProtobufError as error:
+        raise answers.bad_request(f"the body of the request is not an object in protobuf: {error}") from error
     except orjson.JSONDecodeError as error:
         raise answers.bad_request(f"the body of the request is not JSON: {error}") from error
     except yaml.YAMLError as error:

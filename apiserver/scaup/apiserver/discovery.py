@@ -6,7 +6,7 @@ import platform
 from typing import Any, Final
 
 from scaup.apiserver.answers import no_such_path
-from scaup.apiserver.kinds import Kind, Kinds
+from scaup.apiserver.kinds import NAMESPACES, Kind, Kinds
 from scaup.apiserver.paths import Discovery
 
 KUBERNETES: Final = "v1.36.0"
@@ -59,13 +59,17 @@ def _group(name: str, versions: list[str]) -> dict[str, Any]:
     return {"name": name, "versions": listed, "preferredVersion": listed[0]}
 
 
+def _verbs(kind: Kind) -> list[str]:
+    return [verb for verb in _VERBS if kind is not NAMESPACES or verb != "deletecollection"]
+
+
 def _entries(kind: Kind) -> list[dict[str, Any]]:
     common = {"namespaced": kind.is_namespaced, "kind": kind.kind}
     whole: dict[str, Any] = {
         "name": kind.plural,
         "singularName": kind.singular or kind.kind.lower(),
         **common,
-        "verbs": _VERBS,
+        "verbs": _verbs(kind),
     }
     if kind.short_names:
         whole["shortNames"] = list(kind.short_names)
@@ -74,3 +78,38 @@ def _entries(kind: Kind) -> list[dict[str, Any]]:
     if not kind.has_status:
         return [whole]
     return [whole, {"name": f"{kind.plural}/status", "singularName": "", **common, "verbs": _STATUS_VERBS}]
+
+
+def aggregated(kinds: Kinds, *, is_core: bool) -> dict[str, Any]:
+    """All groups with their kinds in one document (``apidiscovery.k8s.io/v2``): of the core group, or of the others."""
+    groups = {"": ["v1"]} if is_core else kinds.groups()
+    items = [
+        {
+            "metadata": {"name": group} if group else {},
+            "versions": [
+                {"version": version, "resources": [_resource(k) for k in kinds.of(group, version)]}
+                | {"freshness": "Current"}
+                for version in versions
+            ],
+        }
+        for group, versions in groups.items()
+    ]
+    return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
+
+
+def _resource(kind: Kind) -> dict[str, Any]:
+    made = {"group": kind.group, "version": kind.version if kind.group else "", "kind": kind.kind}
+    whole: dict[str, Any] = {
+        "resource": kind.plural,
+        "responseKind": made,
+        "scope": "Namespaced" if kind.is_namespaced else "Cluster",
+        "singularResource": kind.singular or kind.kind.lower(),
+        "verbs": _verbs(kind),
+    }
+    if kind.short_names:
+        whole["shortNames"] = list(kind.short_names)
+    if kind.categories:
+        whole["categories"] = list(kind.categories)
+    if kind.has_status:
+        whole["subresources"] = [{"subresource": "status", "responseKind": made, "verbs": _STATUS_VERBS}]
+    return whole

@@ -17,7 +17,9 @@ YAML: Final = "application/yaml"
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 OBJECTS: Final = (JSON, YAML)
+CORE_OBJECTS: Final = (JSON, YAML, PROTOBUF)
 PATCHES: Final = (JSON_PATCH, MERGE_PATCH)
 """What every kind takes. Applying on the server (``application/apply-patch+yaml``) is not here yet."""
 

@@ -63,6 +63,11 @@ class Kind:
         return Resource(self.group, self.plural)
 
     @property
+    def has_generation(self) -> bool:
+        """Whether its objects count what changed in them: custom kinds do, and CRDs."""
+        return self.is_custom or self.resource == Resource("apiextensions.k8s.io", "customresourcedefinitions")
+
+    @property
     def api_version(self) -> str:
         """``eventing.knative.dev/v1``, or ``v1`` of the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
@@ -196,6 +201,10 @@ class Kinds:
     def of_crd(self, name: str) -> Kind | None:
         """A version of the kind that a CRD added; None where it added none."""
         return next(iter(self._custom.get(name, ())), None)
+
+    def called(self, group: str, kind: str) -> Kind | None:
+        """Any version of the kind that is called so in a group."""
+        return next((k for k in self._all.values() if k.group == group and k.kind == kind), None)
 
     def of_resource(self, resource: Resource) -> Kind | None:
         """Any version of the kind whose objects are stored there; None where no kind is known (any more)."""

@@ -19,6 +19,30 @@ _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 _QUALIFIED: Final = re.compile(r"(?:([^/]+)/)?([A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)")
 _MAX_ANNOTATIONS: Final = 256 * 1024
+_ENDS: Final = "and must start and end with an alphanumeric character (e.g."
+_USED: Final = "regex used for validation is"
+_A_LABEL: Final = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
+    f"{_ENDS} 'my-name',  or '123-abc', {_USED} '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+_A_SUBDOMAIN: Final = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
+    f"{_ENDS} 'example.com', {_USED} '{_SUBDOMAIN.pattern}')"
+)
+_A_NAME: Final = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', "
+    f"{_ENDS} 'MyName',  or 'my.name',  or '123-abc', {_USED} '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+_A_VALUE: Final = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+    f"{_ENDS} 'MyValue',  or 'my_value',  or '12345', {_USED} '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
+_OF_OWNERS: Final = (
+    ("apiVersion", "version must not be empty"),
+    ("kind", "must not be empty"),
+    ("name", "must not be empty"),
+    ("uid", "must not be empty"),
+)
 
 
 def problems(kind: Kind, whole: Metadata) -> list[Problem]:
@@ -38,16 +62,14 @@ def _name_problems(kind: Kind, metadata: Metadata) -> list[Problem]:
     is_label = kind.resource == NAMESPACES.resource
     if not name:
         found.append(answers.required("metadata.name", "name or generateName is required"))
-    elif not isinstance(name, str) or not (
-        _LABEL.fullmatch(name) and len(name) <= 63 if is_label else _SUBDOMAIN.fullmatch(name) and len(name) <= 253
-    ):
-        form = "RFC 1123 label" if is_label else "RFC 1123 subdomain"
-        detail = f"a lowercase {form} must consist of lower case alphanumeric characters or '-'"
-        detail += ", and must start and end with an alphanumeric character"
-        found.append(answers.wrong("metadata.name", name, detail))
+    elif is_label and isinstance(name, str) and "." in name:
+        found.append(answers.wrong("metadata.name", name, "must not contain dots"))
+    elif not isinstance(name, str) or not (_LABEL if is_label else _SUBDOMAIN).fullmatch(name):
+        found.append(answers.wrong("metadata.name", name, _A_LABEL if is_label else _A_SUBDOMAIN))
+    elif len(name) > (limit := 63 if is_label else 253):
+        found.append(answers.wrong("metadata.name", name, f"must be no more than {limit} characters"))
     if namespace and not (_LABEL.fullmatch(namespace) and len(namespace) <= 63):
-        detail = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'"
-        found.append(answers.wrong("metadata.namespace", namespace, detail))
+        found.append(answers.wrong("metadata.namespace", namespace, _A_LABEL))
     return found
 
 
@@ -60,12 +82,11 @@ def _map_problems(metadata: Metadata, field: str) -> list[Problem]:
     found = []
     for key, value in values.items():
         if not is_qualified_name(key.lower() if field == "annotations" else key):
-            found.append(answers.wrong(path, key, "name part must consist of alphanumeric characters, '-', '_' or '.'"))
+            found.append(answers.wrong(path, key, _A_NAME))
         if not isinstance(value, str):
             found.append(answers.wrong(path, value, f"the value of {key} must be a string"))
         elif field == "labels" and not is_label_value(value):
-            detail = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.'"
-            found.append(answers.wrong(path, value, detail))
+            found.append(answers.wrong(path, value, _A_VALUE))
     if field == "annotations" and not found and sum(len(k) + len(v) for k, v in values.items()) > _MAX_ANNOTATIONS:
         found.append(Problem(path, "FieldValueTooLong", f"Too long: may not be more than {_MAX_ANNOTATIONS} bytes"))
     return found
@@ -74,18 +95,17 @@ def _map_problems(metadata: Metadata, field: str) -> list[Problem]:
 def _list_problems(metadata: Metadata) -> list[Problem]:
     found = []
     finalizers, owners = metadata.get("finalizers"), metadata.get("ownerReferences")
-    if finalizers is not None and not (
-        isinstance(finalizers, list) and all(isinstance(f, str) and is_qualified_name(f) for f in finalizers)
-    ):
-        found.append(answers.wrong("metadata.finalizers", finalizers, "must be an array of qualified names"))
+    if finalizers is not None and not (isinstance(finalizers, list) and all(isinstance(f, str) for f in finalizers)):
+        found.append(answers.wrong("metadata.finalizers", finalizers, "must be an array of strings"))
+    else:
+        unfit = [f for f in finalizers or () if not is_qualified_name(f)]
+        found += [answers.wrong("metadata.finalizers", finalizer, _A_NAME) for finalizer in unfit]
     if owners is not None and not (isinstance(owners, list) and all(isinstance(o, dict) for o in owners)):
         return [*found, answers.wrong("metadata.ownerReferences", owners, "must be an array of objects")]
-    for number, owner in enumerate(owners or ()):
-        found += [
-            answers.required(f"metadata.ownerReferences[{number}].{field}")
-            for field in ("apiVersion", "kind", "name", "uid")
-            if not owner.get(field)
-        ]
+    for owner in owners or ():
+        for field, detail in _OF_OWNERS:
+            if not owner.get(field):
+                found.append(answers.wrong(f"metadata.ownerReferences.{field}", "", detail))
     return found
 
 

@@ -12,12 +12,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from scaup.apiserver import answers
-from scaup.apiserver.kinds import Kind
+from scaup.apiserver.kinds import CRDS, NAMESPACES, Kind
 from scaup.core.bus.kv import dumps
 
 Object = dict[str, Any]
 
 _OURS: Final = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+FOREGROUND: Final = "foregroundDeletion"
+"""The finalizer of an object that goes after its dependents."""
+ORPHAN: Final = "orphan"
+"""The finalizer of an object whose dependents stay."""
+CLEANUP: Final = "customresourcecleanup.apiextensions.k8s.io"
+"""The finalizer of a CRD that goes after its objects."""
+_BY_POLICY: Final = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
 _NOT_KEPT: Final = ("resourceVersion", "selfLink", "managedFields")
 
 
@@ -48,10 +55,11 @@ Decision = Put | Remove
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """What a deletion may ask of the object to be deleted (``DeleteOptions.preconditions``)."""
+    """What a deletion asks (``DeleteOptions``): of the object to be deleted, and ``policy`` what of its dependents."""
 
     uid: str | None = None
     resource_version: str | None = None
+    policy: str = "Background"
 
 
 def revision_of(stored: Object) -> str:
@@ -87,16 +95,10 @@ def checked_shape(kind: Kind, body: Any, *, namespace: str, name: str = "") -> O
     """
     if not isinstance(body, dict):
         raise answers.bad_request("the body of the request is not an object")
-    for field, wanted in (("apiVersion", kind.api_version), ("kind", kind.kind)):
-        given = body.get(field)
-        if not given and kind.is_custom:
-            raise answers.bad_request(f"Object '{field[0].upper()}{field[1:]}' is missing in the body of the request")
-        if given and given != wanted:
-            why = f"the {field} in the data ({given}) does not match the expected {field} ({wanted})"
-            raise answers.bad_request(why)
     metadata = body.get("metadata") or {}
     if not isinstance(metadata, dict):
         raise answers.bad_request("metadata is not an object")
+    _require_kind(kind, body, str(metadata.get("name") or ""))
     if (metadata.get("namespace") or namespace) != namespace:
         why = "the namespace of the provided object does not match the namespace sent on the request"
         raise answers.bad_request(why)
@@ -109,13 +111,32 @@ def checked_shape(kind: Kind, body: Any, *, namespace: str, name: str = "") -> O
     return {**body, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
 
 
+def _require_kind(kind: Kind, body: Object, name: str) -> None:
+    """Raise where a body says that it is of another kind or version; custom kinds have to say what they are."""
+    version, called = body.get("apiVersion"), body.get("kind")
+    for field, given in (("Kind", called), ("apiVersion", version)):
+        if not given and kind.is_custom:
+            why = f"Object '{field}' is missing in the body of the request"
+            raise answers.bad_request(f"the object provided is unrecognized (must be of type {kind.kind}): {why}")
+    if version and version != kind.api_version:
+        why = f"the API version in the data ({version}) does not match the expected API version ({kind.api_version})"
+        raise answers.bad_request(why)
+    if called and called != kind.kind:
+        if not kind.is_custom:
+            why = f'{called} in version "{kind.version}" cannot be handled as a {kind.kind}'
+            raise answers.bad_request(f"{why}: it is of another kind")
+        raise answers.other_kind(kind, name, str(called))
+
+
 def created(kind: Kind, body: Object, moment: Moment) -> Object:
     """The object that a request to create makes, before defaults: system metadata new, status only where it is kept."""
     given = body["metadata"]
     if given.get("resourceVersion"):
         raise answers.bad_request("resourceVersion should not be set on objects to be created")
     metadata = {k: v for k, v in given.items() if k not in _OURS and k not in _NOT_KEPT}
-    metadata |= {"uid": moment.uid, "creationTimestamp": moment.now, "generation": 1}
+    metadata |= {"uid": moment.uid, "creationTimestamp": moment.now}
+    if kind.has_generation:
+        metadata["generation"] = 1
     made = {**body, "metadata": metadata}
     if kind.has_status:
         made.pop("status", None)
@@ -152,14 +173,18 @@ def with_status(kind: Kind, present: Object, body: Object) -> Object:
 def settled(kind: Kind, present: Object, made: Object) -> Decision:
     """The end of a change: the new generation, and removal where the last finalizer of a deleted object went."""
     metadata = made["metadata"]
-    if _content(kind, present) != _content(kind, made):
+    if kind.has_generation and _content(kind, present) != _content(kind, made):
         metadata["generation"] = int(present["metadata"].get("generation", 0)) + 1
     if "deletionTimestamp" in metadata:
         before = set(present["metadata"].get("finalizers") or ())
         if added := [f for f in metadata.get("finalizers") or () if f not in before]:
-            detail = f"no new finalizers can be added if the object is being deleted, found new finalizers {added}"
+            listed = "{" + ", ".join(f'"{one}"' for one in added) + "}"
+            detail = (
+                f"no new finalizers can be added if the object is being deleted, found new finalizers []string{listed}"
+            )
             raise answers.invalid(kind, metadata["name"], [answers.forbidden_field("metadata.finalizers", detail)])
-        if not metadata.get("finalizers"):
+        is_held = kind.resource == NAMESPACES.resource and (made.get("spec") or {}).get("finalizers")
+        if not metadata.get("finalizers") and not is_held:
             return Remove(made)
     return Put(made)
 
@@ -170,23 +195,33 @@ def deleted(kind: Kind, present: Object, asked: Preconditions, moment: Moment) -
     Raises ApiError 409 where the object is not the one that was meant.
     """
     metadata = present["metadata"]
-    for what, wanted, is_ in (
-        ("UID", asked.uid, metadata.get("uid")),
-        ("ResourceVersion", asked.resource_version, revision_of(present)),
+    for what, wanted, is_, why in (
+        ("UID", asked.uid, metadata.get("uid"), "deleted and then recreated"),
+        ("ResourceVersion", asked.resource_version, revision_of(present), "modified"),
     ):
         if wanted is not None and wanted != is_:
-            why = f"Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is_}"
-            raise answers.conflict(kind, metadata["name"], why)
-    if not metadata.get("finalizers"):
+            text = f"the {what} in the precondition ({wanted}) does not match the {what} in record ({is_})"
+            raise answers.conflict(kind, metadata["name"], f"{text}. The object might have been {why}", of_kind=True)
+    finalizers = [f for f in metadata.get("finalizers") or () if f not in _BY_POLICY.values()]
+    if wanted := _BY_POLICY.get(asked.policy):
+        finalizers.append(wanted)
+    if kind.resource == CRDS.resource:
+        finalizers.append(CLEANUP)
+    marked = without_revision(present)
+    if kind.resource == NAMESPACES.resource:  # held by its own ``spec.finalizers``
+        marked["status"] = {**(present.get("status") or {}), "phase": "Terminating"}
+    elif not finalizers:
         return Remove(present)
     if "deletionTimestamp" in metadata:
         return Put(without_revision(present))
-    marked = without_revision(present)
-    marked["metadata"] |= {
-        "deletionTimestamp": moment.now,
-        "deletionGracePeriodSeconds": 0,
-        "generation": int(metadata.get("generation", 0)) + 1,
-    }
+    marked["metadata"]["deletionTimestamp"] = moment.now
+    if finalizers:
+        marked["metadata"]["finalizers"] = list(dict.fromkeys(finalizers))
+    if kind.has_generation:
+        marked["metadata"] |= {
+            "deletionGracePeriodSeconds": 0,
+            "generation": int(metadata.get("generation", 0)) + 1,
+        }
     return Put(marked)
 
 
@@ -196,7 +231,7 @@ def _require_same(kind: Kind, present: Object, body: Object) -> None:
     if not (wanted := given.get("resourceVersion")):
         if kind.is_custom:
             problem = answers.wrong("metadata.resourceVersion", 0, "must be specified for an update")
-            raise answers.invalid(kind, name, [problem])
+            raise answers.invalid_update(kind, name, [problem])
     elif wanted != before["resourceVersion"]:
         raise answers.conflict(kind, name)
     if (uid := given.get("uid")) and uid != before["uid"]:

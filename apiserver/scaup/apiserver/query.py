@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
 
 from scaup.apiserver import answers
+from scaup.apiserver.answers import Problem, forbidden_field, unsupported
 from scaup.apiserver.kinds import Kind
 from scaup.apiserver.paths import Target
 from scaup.apiserver.selectors import Test, both, field_selector, label_selector
@@ -35,7 +37,7 @@ class Continuation:
             revision, namespace, name = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
             return cls(int(revision), (str(namespace), str(name)))
         except (binascii.Error, ValueError, TypeError):
-            raise answers.bad_request("continue key is not valid") from None
+            raise answers.bad_request("invalid continue token: continue key is not valid") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +67,45 @@ def list_options(query: Query, kind: Kind, target: Target) -> ListOptions:
     text = query.get("resourceVersion", "")
     match = query.get("resourceVersionMatch", "")
     initial_events = flag(query, "sendInitialEvents")
-    if match not in {"", "Exact", "NotOlderThan"}:
-        raise answers.bad_request(f"resourceVersionMatch: Unsupported value: {match!r}")
-    if match == "Exact" and text in {"", "0"}:
-        raise answers.bad_request("resourceVersionMatch: Forbidden: Exact needs a resourceVersion that is not 0")
     after = query.get("continue", "")
+    if found := _problems(query, text, match):
+        raise answers.invalid_options(found)
     timeout_s = _number(query, "timeoutSeconds")
     return ListOptions(
         is_wanted,
         bool(labels or fields),
-        _number(query, "resourceVersion") if text else None,
+        _revision(text),
         match,
         _number(query, "limit"),
         Continuation.parse(after) if after else None,
         flag(query, "allowWatchBookmarks"),
         initial_events,
-        float(timeout_s) if timeout_s else None,
+        float(timeout_s) if timeout_s > 0 else None,
     )
+
+
+def _problems(query: Query, revision: str, match: str) -> list[Problem]:
+    """What does not go together (``ValidateListOptions`` of Kubernetes' apimachinery)."""
+    path, is_watch = "resourceVersionMatch", flag(query, "watch")
+    found = []
+    if match and query.get("continue"):
+        found.append(forbidden_field(path, f"{path} is forbidden when continue is provided"))
+    if is_watch:
+        if match and "sendInitialEvents" not in query:
+            found.append(forbidden_field(path, f"{path} is forbidden for watch unless sendInitialEvents is provided"))
+        if "sendInitialEvents" in query and match != "NotOlderThan":
+            why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            found.append(forbidden_field(path, why))
+        return found if match in {"", "NotOlderThan"} else [*found, unsupported(path, match, ("NotOlderThan",))]
+    if "sendInitialEvents" in query:
+        found.append(forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    if match and not revision:
+        found.append(forbidden_field(path, f"{path} is forbidden unless resourceVersion is provided"))
+    if match == "Exact" and revision == "0":
+        found.append(forbidden_field(path, f'{path} "exact" is forbidden for resourceVersion "0"'))
+    if match not in {"", "Exact", "NotOlderThan"}:
+        found.append(unsupported(path, match, ("Exact", "NotOlderThan", "")))
+    return found
 
 
 def flag(query: Query, name: str) -> bool:
@@ -89,18 +113,34 @@ def flag(query: Query, name: str) -> bool:
     return query[name].lower() not in {"false", "0"} if name in query else False
 
 
-def is_dry_run(query: Query, body: object = None) -> bool:
-    """Whether the request only asks what would be; raises ApiError 400 for a mode that is not ``All``."""
+def is_dry_run(query: Query, body: object = None, *, options: str) -> bool:
+    """Whether the request only asks what would be; raises ApiError 422 for a mode that is not ``All``.
+
+    ``options`` is what Kubernetes calls the options of such a request: ``CreateOptions`` and the like.
+    """
     asked = [query["dryRun"]] if query.get("dryRun") else []
     if isinstance(body, dict) and isinstance(body.get("dryRun"), list):
         asked += body["dryRun"]
     if any(mode != "All" for mode in asked):
-        raise answers.bad_request(f'dryRun: Unsupported value: {asked}: supported values: "All"')
+        shown = orjson.dumps(asked).decode()
+        why = f'Unsupported value: {shown}: supported values: "All"'
+        raise answers.invalid_options([Problem("dryRun", "FieldValueNotSupported", why)], options)
     return bool(asked)
 
 
 def _number(query: Query, name: str) -> int:
     text = query.get(name, "") or "0"
-    if not (text.isascii() and text.isdigit()) or len(text) > 19:
-        raise answers.bad_request(f"{name}: Invalid value: {text!r}: must be a number that is not negative")
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+        raise answers.bad_request(f"{name}: strconv.ParseInt: parsing {_quoted(text)}: invalid syntax")
     return int(text)
+
+
+def _revision(text: str) -> int | None:
+    if text and not re.fullmatch(r"[0-9]{1,19}", text):
+        why = f"Invalid value: {_quoted(text)}: strconv.ParseUint: parsing {_quoted(text)}: invalid syntax"
+        raise answers.bad_request(f"invalid resource version: resourceVersion: {why}")
+    return int(text) if text else None
+
+
+def _quoted(text: str) -> str:
+    return orjson.dumps(text[:200]).decode()

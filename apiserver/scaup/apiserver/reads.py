@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from scaup.apiserver import answers
 from scaup.apiserver.kinds import Kind
 from scaup.apiserver.objects import Object, in_version
 from scaup.apiserver.query import Continuation, ListOptions
 from scaup.apiserver.store import Store
-from scaup.apiserver.watch import Wish
+from scaup.apiserver.watch import Shaped, Wish
 from scaup.apiserver.window import name_of
 
 
-def listed(store: Store, kind: Kind, options: ListOptions) -> dict[str, Any]:
+class Part(NamedTuple):
+    """A list, or a part of one: the objects and the list's own metadata."""
+
+    objects: list[Object]
+    metadata: dict[str, Any]
+
+
+def listed(store: Store, kind: Kind, options: ListOptions) -> Part:
     """The list that was asked for, or its next part.
 
     All parts of a list show one state, that of the first. Raises ApiError 410 where it is not known any more, and 504
@@ -38,19 +45,14 @@ def listed(store: Store, kind: Kind, options: ListOptions) -> dict[str, Any]:
         if not options.is_selective:
             metadata["remainingItemCount"] = len(found) - options.limit
         found = found[: options.limit]
-    return as_list(kind, found, metadata)
+    return Part([in_version(one, kind) for one in found], metadata)
 
 
-def as_list(kind: Kind, found: list[Object], metadata: dict[str, Any]) -> dict[str, Any]:
-    """``BrokerList`` and its like."""
-    items = [in_version(one, kind) for one in found]
-    return {"kind": kind.list_name, "apiVersion": kind.api_version, "metadata": metadata, "items": items}
-
-
-def wish(kind: Kind, options: ListOptions) -> Wish:
+def wish(kind: Kind, options: ListOptions, shaped: Shaped) -> Wish:
     """The watch that was asked for: a resourceVersion of 0, or none, means the present state first."""
     return Wish(
         kind,
+        shaped,
         options.is_wanted,
         None if options.initial_events else (options.revision or None),
         options.bookmarks,

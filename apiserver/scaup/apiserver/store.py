@@ -62,9 +62,12 @@ class Shelf:
         self.objects: dict[Name, Object] = {}
         self.window = window
 
-    def apply(self, name: Name, new: Object | None, revision: int) -> None:
-        """One change of the bucket. Another uid under the same name is a deletion and a new object."""
-        old = self.objects.pop(name, None)
+    def apply(self, name: Name, new: Object | None, revision: int) -> Object | None:
+        """One change of the bucket; gives back what was there before.
+
+        Another uid under the same name is a deletion and a new object.
+        """
+        before = old = self.objects.pop(name, None)
         if old is not None and new is not None and old["metadata"].get("uid") != new["metadata"].get("uid"):
             self.window.append(Change(revision, old, None))
             old = None
@@ -72,6 +75,7 @@ class Shelf:
             self.objects[name] = new
         if old is not None or new is not None:
             self.window.append(Change(revision, old, new))
+        return before
 
 
 class Store:
@@ -91,6 +95,14 @@ class Store:
         self._behind: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap: who waits for which revision
         self._curious: list[asyncio.Future[None]] = []  # who waits for any change
         self._count = itertools.count()
+        self._notice: Callable[[Place, Object | None, Object | None], None] = lambda _place, _old, _new: None
+        self._forgotten: Callable[[], None] = lambda: None
+
+    def observe(
+        self, notice: Callable[[Place, Object | None, Object | None], None], forgotten: Callable[[], None]
+    ) -> None:
+        """``notice`` is called for each change (place, before, now), ``forgotten`` before everything is read anew."""
+        self._notice, self._forgotten = notice, forgotten
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -231,6 +243,7 @@ class Store:
         self._revisions.clear()
         self._marks.clear()
         self.kinds.forget_all()
+        self._forgotten()
         for shelf in self._shelves.values():
             shelf.objects.clear()
         for entry in sorted(whole.entries.values(), key=lambda e: e.revision):
@@ -257,12 +270,13 @@ class Store:
         if (place := Place.of_key(entry.key)) is None:
             return
         new = _read(entry)
-        self.shelf(place.resource).apply((place.namespace, place.name), new, entry.revision)
+        old = self.shelf(place.resource).apply((place.namespace, place.name), new, entry.revision)
         if place.resource == CRDS.resource:
             try:
                 self.kinds.learn(place.name, new)
             except (AttributeError, KeyError, TypeError):
                 log.warning("store.unreadable_crd", name=place.name, revision=entry.revision)
+        self._notice(place, old, new)
 
     # --- the bucket ---------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from scaup.apiserver.window import Change
 
 BOOKMARK_S: Final = 60.0
 _SHORTEST_S, _LONGEST_S = 1800.0, 3600.0  # as kube-apiserver, so that watches do not all end at once
+Shaped = Callable[[Object, bool], dict[str, Any]]
 _JSON: Final = [(b"content-type", b"application/json"), (b"cache-control", b"no-cache, private")]
 
 
@@ -31,11 +32,13 @@ _JSON: Final = [(b"content-type", b"application/json"), (b"cache-control", b"no-
 class Wish:
     """What a watch asks for.
 
-    ``revision`` None: the present state first, as ADDED. ``initial_mark``: after the present state a bookmark that says
-    so (``sendInitialEvents``). ``timeout_s`` None: the server decides.
+    ``shaped`` makes of an object what the client sees of it, told whether it is the first. ``revision`` None: the
+    present state first, as ADDED. ``initial_mark``: after the present state a bookmark that says so
+    (``sendInitialEvents``). ``timeout_s`` None: the server decides.
     """
 
     kind: Kind
+    shaped: Shaped
     is_wanted: Test
     revision: int | None
     bookmarks: bool = False
@@ -88,6 +91,7 @@ class _Watch:
     def __init__(self, store: Store, shelf: Shelf, wish: Wish) -> None:
         """Find the place to begin: where there is none (any more), the watch is one ERROR, as in Kubernetes."""
         self.is_over = False
+        self._is_first = True
         self._store = store
         self._shelf = shelf
         self._wish = wish
@@ -149,12 +153,14 @@ class _Watch:
             yield self._event("DELETED", with_revision(before, change.revision))
 
     def _event(self, what: str, whole: Object) -> bytes:
-        return _line(what, in_version(whole, self._wish.kind))
+        shown = self._wish.shaped(in_version(whole, self._wish.kind), self._is_first)
+        self._is_first = False
+        return _line(what, shown)
 
     def _bookmark(self, more: dict[str, Any] | None = None, revision: int | None = None) -> bytes:
         metadata = {"resourceVersion": str(self._store.revision if revision is None else revision)} | (more or {})
         kind = self._wish.kind
-        return _line("BOOKMARK", {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata})
+        return self._event("BOOKMARK", {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata})
 
 
 def _line(what: str, whole: dict[str, Any]) -> bytes:

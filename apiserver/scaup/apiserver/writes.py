@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from scaup.apiserver import answers, crds, metadata, objects, patches, validation
-from scaup.apiserver.answers import ApiError
+from scaup.apiserver import answers, corekinds, crds, metadata, objects, patches, validation
+from scaup.apiserver.answers import ApiError, Problem
 from scaup.apiserver.guard import JSON_PATCH, MERGE_PATCH
-from scaup.apiserver.kinds import CRDS, NAMESPACES, Kind
+from scaup.apiserver.kinds import NAMESPACES, Kind
 from scaup.apiserver.objects import Decision, Moment, Object, Preconditions, Put
 from scaup.apiserver.paths import Target
+from scaup.apiserver.query import Query
 from scaup.apiserver.selectors import Test
 from scaup.apiserver.store import Place, Store
 from scaup.apiserver.window import Name, name_of
@@ -29,6 +30,8 @@ _LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes: no vowels, no 
 _LONGEST_PREFIX: Final = 63 - 5
 _NAME_TRIES: Final = 8
 _AT_ONCE: Final = 100
+_LASTING: Final = ("default", "kube-system", "kube-public")
+_POLICIES: Final = ("Foreground", "Background", "Orphan")
 _RETRY_S: Final = 0.5
 
 
@@ -63,8 +66,10 @@ class Writer:
                 raise answers.already_exists(kind, name)
             return Put(made)
 
-        if namespace and not is_dry_run:
-            await self.ensure_namespace(namespace)
+        if namespace:
+            self._require_lasting(kind, namespace, name)
+            if not is_dry_run:
+                await self.ensure_namespace(namespace)
         return (await self.store.change(Place(kind.resource, namespace, name), decide, is_dry_run=is_dry_run)).object
 
     async def replace(self, kind: Kind, target: Target, body: Any, *, is_dry_run: bool = False) -> Object:
@@ -107,14 +112,16 @@ class Writer:
         place = Place(kind.resource, target.namespace, target.name)
         return objects.in_version((await self.store.change(place, decide, is_dry_run=is_dry_run)).object, kind)
 
-    async def delete(self, kind: Kind, target: Target, options: Any, *, is_dry_run: bool = False) -> dict[str, Any]:
+    async def delete(
+        self, kind: Kind, target: Target, options: Any, query: Query, *, is_dry_run: bool = False
+    ) -> dict[str, Any]:
         """Delete one object: ``Status`` where it is gone, the object itself where finalizers are to run first."""
         place = Place(kind.resource, target.namespace, target.name)
+        if kind.resource == NAMESPACES.resource and target.name in _LASTING:
+            raise answers.forbidden_object(kind, target.name, "this namespace may not be deleted")
         if self.store.get(place) is None:
             raise answers.not_found(kind, target.name)
-        if not is_dry_run:
-            await self._delete_contents(kind, target.name)
-        done = await self._delete(kind, place, preconditions(options), is_dry_run=is_dry_run)
+        done = await self.remove(kind, place, delete_options(options, query), is_dry_run=is_dry_run)
         if isinstance(done, Put):
             return objects.in_version(done.object, kind)
         group = {"group": kind.group} if kind.group else {}
@@ -125,14 +132,14 @@ class Writer:
         """Delete every object that matches; gives back those there were."""
         found = [one for one in self.store.shelf(kind.resource).objects.values() if is_wanted(one)]
         if not is_dry_run:
-            await self._delete_all((kind, name_of(one)) for one in found)
+            await self._remove_all((kind, name_of(one)) for one in found)
         return sorted(found, key=name_of)
 
     async def ensure_namespace(self, name: str) -> None:
         """Make the Namespace where it is used for the first time."""
         if self.store.get(Place(NAMESPACES.resource, "", name)) is not None:
             return
-        body = {"metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}}
+        body = {"metadata": {"name": name}}
         try:
             await self.create(NAMESPACES, Target("", "v1", "namespaces"), body)
         except ApiError as error:
@@ -151,7 +158,8 @@ class Writer:
                 except ScaupError:
                     await asyncio.sleep(_RETRY_S)
 
-    async def _delete(self, kind: Kind, place: Place, asked: Preconditions, *, is_dry_run: bool = False) -> Decision:
+    async def remove(self, kind: Kind, place: Place, asked: Preconditions, *, is_dry_run: bool = False) -> Decision:
+        """Delete the object at a place, or mark it so where something is to happen first; gives back which it was."""
         now = _moment()
 
         def decide(present: Object | None) -> Decision:
@@ -161,39 +169,27 @@ class Writer:
 
         return await self.store.change(place, decide, is_dry_run=is_dry_run)
 
-    async def _delete_contents(self, kind: Kind, name: str) -> None:
-        """What goes with a Namespace or CRD. Objects with finalizers keep it: said, instead of waited for."""
-        if kind.resource == NAMESPACES.resource:
-            if name == "default":
-                raise answers.forbidden(f'namespaces "{name}" is forbidden: this namespace may not be deleted')
-            known = [(self.store.kinds.of_resource(resource), shelf) for resource, shelf in self.store.shelves()]
-            contents = [(k, one) for k, shelf in known if k for one in shelf.objects if one[0] == name]
-        elif kind.resource == CRDS.resource:
-            own = self.store.kinds.of_crd(name)
-            contents = [(own, one) for one in self.store.shelf(own.resource).objects] if own else []
-        else:
-            return
-        await self._delete_all(contents)
-        left = [(k, one) for k, one in contents if self.store.get(Place(k.resource, *one)) is not None]
-        if left:
-            (first, (namespace, one)), more = left[0], len(left) - 1
-            why = (
-                f"{first.resource_name} {namespace}/{one} and {more} more wait for their finalizers: delete again then"
-            )
-            raise answers.conflict(kind, name, why)
-
-    async def _delete_all(self, contents: Iterable[tuple[Kind, Name]]) -> None:
-        queue = list(contents)
-        for start in range(0, len(queue), _AT_ONCE):
-            part = queue[start : start + _AT_ONCE]
-            await asyncio.gather(*(self._delete_if_there(k, Place(k.resource, *name)) for k, name in part))
-
-    async def _delete_if_there(self, kind: Kind, place: Place) -> None:
+    async def remove_if_there(self, kind: Kind, place: Place) -> None:
+        """Delete the object at a place, if there is one."""
         try:
-            await self._delete(kind, place, Preconditions())
+            await self.remove(kind, place, Preconditions())
         except ApiError as error:
             if error.reason != "NotFound":
                 raise
+
+    async def _remove_all(self, contents: Iterable[tuple[Kind, Name]]) -> None:
+        queue = list(contents)
+        for start in range(0, len(queue), _AT_ONCE):
+            part = queue[start : start + _AT_ONCE]
+            await asyncio.gather(*(self.remove_if_there(k, Place(k.resource, *name)) for k, name in part))
+
+    def _require_lasting(self, kind: Kind, namespace: str, name: str) -> None:
+        """Raise ApiError 403 where the Namespace is being deleted: what is made in it could be overlooked."""
+        found = self.store.get(Place(NAMESPACES.resource, "", namespace))
+        if found is not None and "deletionTimestamp" in found["metadata"]:
+            cause = Problem("metadata.namespace", "NamespaceTerminating", f"namespace {namespace} is being terminated")
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            raise answers.forbidden_object(kind, name, why, [cause])
 
 
 def admitted(kind: Kind, made: Object, present: Object | None, now: str) -> Object:
@@ -201,21 +197,36 @@ def admitted(kind: Kind, made: Object, present: Object | None, now: str) -> Obje
     name = str(made["metadata"].get("name", ""))
     if found := metadata.problems(kind, made):
         raise answers.invalid(kind, name, found)
-    made = validation.with_defaults(kind, crds.with_defaults(kind, made))
-    if found := [*crds.problems(kind, made, present), *validation.problems(kind, made, present)]:
+    made = corekinds.with_defaults(kind, validation.with_defaults(kind, crds.with_defaults(kind, made)))
+    if found := [
+        *crds.problems(kind, made, present),
+        *validation.problems(kind, made, present),
+        *corekinds.problems(kind, made, present),
+    ]:
         raise answers.invalid(kind, name, found)
-    if kind.resource == NAMESPACES.resource and "status" not in made:
-        made = {**made, "spec": made.get("spec") or {}, "status": {"phase": "Active"}}
     return crds.with_conditions(kind, made, now)
 
 
-def preconditions(options: Any) -> Preconditions:
-    """Those of a DeleteOptions body, if there is one; raises ApiError 400 where it is none."""
-    if options is None:
-        return Preconditions()
+def delete_options(options: Any, query: Query) -> Preconditions:
+    """Those of a DeleteOptions body, if there is one, else of the query.
+
+    Raises ApiError 400 where the body is none, 422 for a policy that there is not.
+    """
+    options = {} if options is None else options
     if not isinstance(options, dict) or not isinstance(asked := options.get("preconditions") or {}, dict):
         raise answers.bad_request("the body of a deletion must be DeleteOptions")
-    return Preconditions(asked.get("uid"), asked.get("resourceVersion"))
+    policy = options.get("propagationPolicy") or query.get("propagationPolicy") or ""
+    orphans = options.get("orphanDependents", query.get("orphanDependents"))
+    if policy and policy not in _POLICIES:
+        raise answers.invalid_options(
+            [answers.unsupported("propagationPolicy", policy, (*_POLICIES, "nil"))], "DeleteOptions"
+        )
+    if policy and orphans is not None:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        raise answers.invalid_options([answers.wrong("propagationPolicy", policy, why)], "DeleteOptions")
+    if orphans in {True, "true"}:
+        policy = "Orphan"
+    return Preconditions(asked.get("uid"), asked.get("resourceVersion"), policy or "Background")
 
 
 def _moment() -> Moment:

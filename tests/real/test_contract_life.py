@@ -1,0 +1,596 @@
+"""One contract, two servers: how objects are made, held, owned and deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.contract import Answer, Server, wait_for
+
+pytestmark = pytest.mark.real
+
+MERGE = {"Content-Type": "application/merge-patch+json"}
+
+
+@pytest.fixture
+def ponds(namespace: str) -> str:
+    return f"/apis/pond.test/v1/namespaces/{namespace}/ponds"
+
+
+@pytest.fixture
+def reeds(namespace: str) -> str:
+    return f"/apis/pond.test/v1/namespaces/{namespace}/reeds"
+
+
+@pytest.fixture
+def maps(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/configmaps"
+
+
+def pond(name: str = "p", about: Any = None, **more: Any) -> dict[str, Any]:
+    return {"apiVersion": "pond.test/v1", "kind": "Pond", "metadata": {"name": name} | (about or {})} | more
+
+
+def reed(name: str = "r", about: Any = None, **more: Any) -> dict[str, Any]:
+    return pond(name, about) | {"kind": "Reed", "spec": {}} | more
+
+
+def made(server: Server, path: str, body: Any) -> Any:
+    answer = server.request("POST", path, body)
+    assert answer.status == 201, answer.body
+    return answer.body
+
+
+def patched(server: Server, path: str, change: Any) -> Answer:
+    return server.request("PATCH", path, change, MERGE)
+
+
+def is_gone(server: Server, path: str) -> bool:
+    return server.request("GET", path).status == 404
+
+
+def until_gone(server: Server, path: str) -> None:
+    wait_for(lambda: is_gone(server, path), f"{path} is gone", within_s=30)
+
+
+# --- writes ---------------------------------------------------------------------------------------
+
+
+def test_a_kind_without_a_status_subresource_keeps_its_status(server: Server, ponds: str) -> None:
+    status = {"address": {"url": "http://x.test/"}}
+    assert made(server, ponds, pond(status=status))["status"] == status
+    changed = patched(server, f"{ponds}/p", {"status": {"address": {"url": "http://y.test/"}}}).body
+    assert changed["status"] == {"address": {"url": "http://y.test/"}}
+    assert changed["metadata"]["generation"] == 2
+    assert server.request("GET", f"{ponds}/p/status").status == 404
+
+
+def test_a_kind_with_a_status_subresource_takes_it_only_there(server: Server, reeds: str) -> None:
+    assert "status" not in made(server, reeds, reed(status={"cut": "x"}))
+    assert "status" not in patched(server, f"{reeds}/r", {"status": {"cut": "x"}}).body
+    change = {"status": {"cut": "x"}, "spec": {"height": 3}, "metadata": {"labels": {"a": "b"}}}
+    changed = patched(server, f"{reeds}/r/status", change).body
+    assert (changed["status"], "height" in changed["spec"], "labels" in changed["metadata"]) == (
+        {"cut": "x"},
+        False,
+        False,
+    )
+
+
+def test_the_generation_counts_changes_of_the_spec(server: Server, reeds: str, maps: str) -> None:
+    generations = [made(server, reeds, reed())["metadata"]["generation"]]
+    for path, change in (
+        ("/r", {"metadata": {"labels": {"a": "b"}}}),
+        ("/r/status", {"status": {"cut": "x"}}),
+        ("/r", {"spec": {"height": 3}}),
+    ):
+        generations.append(patched(server, f"{reeds}{path}", change).body["metadata"]["generation"])
+    assert generations == [1, 1, 1, 2]
+    assert "generation" not in made(server, maps, {"metadata": {"name": "c"}})["metadata"]
+
+
+def test_a_name_is_made_where_only_its_beginning_is_given(server: Server, ponds: str) -> None:
+    body = {"apiVersion": "pond.test/v1", "kind": "Pond", "metadata": {"generateName": "gen-"}}
+    names = {made(server, ponds, body)["metadata"]["name"] for _ in range(3)}
+    assert len(names) == 3
+    assert all(name.startswith("gen-") and len(name) == 9 for name in names)
+
+
+def test_what_the_server_decides_is_not_taken_from_the_client(server: Server, ponds: str) -> None:
+    about = {"creationTimestamp": "2000-01-01T00:00:00Z", "uid": "mine", "generation": 7, "selfLink": "/x"}
+    first = made(server, ponds, pond(about=about))["metadata"]
+    assert (first["generation"], first["uid"] == "mine", first["creationTimestamp"][:4] == "2000") == (1, False, False)
+    whole = server.request("GET", f"{ponds}/p").body
+    whole["metadata"] |= {"creationTimestamp": "2000-01-01T00:00:00Z", "generation": 9}
+    again = server.request("PUT", f"{ponds}/p", whole).body["metadata"]
+    assert (again["creationTimestamp"], again["generation"]) == (first["creationTimestamp"], 1)
+
+
+def test_a_change_of_another_revision_is_a_conflict(server: Server, ponds: str, maps: str) -> None:
+    for path, body, called in (
+        (ponds, pond(), "ponds.pond.test"),
+        (maps, {"metadata": {"name": "p"}}, "configmaps"),
+    ):
+        stale = made(server, path, body)
+        patched(server, f"{path}/p", {"metadata": {"labels": {"a": "b"}}})
+        for answer in (
+            server.request("PUT", f"{path}/p", stale | {"x": 1} if path == ponds else stale | {"data": {"a": "b"}}),
+            patched(server, f"{path}/p", {"metadata": {"resourceVersion": stale["metadata"]["resourceVersion"]}}),
+        ):
+            assert (answer.status, answer.body["reason"]) == (409, "Conflict")
+            assert answer.body["message"] == (
+                f'Operation cannot be fulfilled on {called} "p": the object has been modified; '
+                "please apply your changes to the latest version and try again"
+            )
+            assert answer.body["details"]["name"] == "p"
+
+
+def test_a_custom_kind_is_replaced_only_with_its_revision(server: Server, ponds: str, maps: str) -> None:
+    made(server, ponds, pond())
+    answer = server.request("PUT", f"{ponds}/p", pond())
+    assert (answer.status, answer.body["message"]) == (
+        422,
+        'ponds.pond.test "p" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update',
+    )
+    made(server, maps, {"metadata": {"name": "c"}})
+    assert server.request("PUT", f"{maps}/c", {"metadata": {"name": "c"}, "data": {"a": "b"}}).status == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_a_dry_run_answers_and_stores_nothing(server: Server, ponds: str, method: str) -> None:
+    if method != "POST":
+        made(server, ponds, pond())
+    before = server.request("GET", f"{ponds}/p")
+    body = before.body | {"depth": 3} if method == "PUT" else pond(depth=3)
+    path = ponds if method == "POST" else f"{ponds}/p"
+    sent = MERGE if method == "PATCH" else None
+    answer = server.request(method, path, None if method == "DELETE" else body, sent, dryRun="All")
+    assert answer.status in {200, 201}
+    assert method == "DELETE" or answer.body["depth"] == 3
+    assert server.request("GET", f"{ponds}/p").body == before.body
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"), [("POST", "CreateOptions"), ("PUT", "UpdateOptions"), ("DELETE", "DeleteOptions")]
+)
+def test_a_dry_run_of_another_kind_is_refused(server: Server, ponds: str, method: str, kind: str) -> None:
+    made(server, ponds, pond())
+    body = server.request("GET", f"{ponds}/p").body if method == "PUT" else pond("q")
+    path = ponds if method == "POST" else f"{ponds}/p"
+    answer = server.request(method, path, None if method == "DELETE" else body, dryRun="Some")
+    assert (answer.status, answer.body["message"]) == (
+        422,
+        f'{kind}.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["Some"]: supported values: "All"',
+    )
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+SUBDOMAIN = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+NAME_PART = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+VALUE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
+
+
+@pytest.mark.parametrize(
+    ("about", "problem"),
+    [
+        ({"name": None}, "metadata.name: Required value: name or generateName is required"),
+        ({"name": "A_b"}, f'metadata.name: Invalid value: "A_b": {SUBDOMAIN}'),
+        ({"name": "a" * 254}, f'metadata.name: Invalid value: "{"a" * 254}": must be no more than 253 characters'),
+        ({"labels": {"a b": "c"}}, f'metadata.labels: Invalid value: "a b": {NAME_PART}'),
+        ({"labels": {"a": "c d"}}, f'metadata.labels: Invalid value: "c d": {VALUE}'),
+        ({"annotations": {"a b": "c"}}, f'metadata.annotations: Invalid value: "a b": {NAME_PART}'),
+        ({"finalizers": ["a b"]}, f'metadata.finalizers: Invalid value: "a b": {NAME_PART}'),
+        (
+            {"ownerReferences": [{"apiVersion": "v1", "kind": "Pond", "name": "x"}]},
+            'metadata.ownerReferences.uid: Invalid value: "": must not be empty',
+        ),
+    ],
+)
+def test_metadata_that_cannot_be_is_refused(server: Server, ponds: str, about: Any, problem: str) -> None:
+    answer = server.request("POST", ponds, pond(about=about))
+    assert (answer.status, answer.body["reason"]) == (422, "Invalid")
+    name = about.get("name", "p") or ""
+    assert answer.body["message"] == f'Pond.pond.test "{name}" is invalid: {problem}'
+    path, _, message = problem.partition(": ")
+    (cause,) = answer.body["details"]["causes"]
+    assert (cause["field"], cause["message"]) == (path, message)
+
+
+def test_a_namespaces_name_has_no_dots(server: Server) -> None:
+    answer = server.request("POST", "/api/v1/namespaces", {"metadata": {"name": "a.b"}})
+    assert (answer.status, answer.body["message"]) == (
+        422,
+        'Namespace "a.b" is invalid: metadata.name: Invalid value: "a.b": must not contain dots',
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (reed("p"), 422, 'Reed.pond.test "p" is invalid: kind: Invalid value: "Reed": must be Pond'),
+        (
+            pond() | {"apiVersion": "pond.test/v2"},
+            400,
+            "the API version in the data (pond.test/v2) does not match the expected API version (pond.test/v1)",
+        ),
+        ({"metadata": {"name": "p"}}, 400, "the object provided is unrecognized (must be of type Pond): Object 'Kind'"),
+        (
+            pond(about={"namespace": "other"}),
+            400,
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ),
+        ([], 400, ""),
+        (b"", 400, ""),
+        (b"{", 400, ""),
+    ],
+)
+def test_a_body_that_cannot_be_is_refused(server: Server, ponds: str, body: Any, status: int, words: str) -> None:
+    answer = server.request("POST", ponds, body)
+    assert (answer.status, answer.body["status"]) == (status, "Failure")
+    assert answer.body["message"].startswith(words)
+
+
+def test_a_body_of_an_unknown_type_is_refused(server: Server, ponds: str) -> None:
+    answer = server.request("POST", ponds, pond(), {"Content-Type": "text/plain"})
+    assert (answer.status, answer.body["reason"]) == (415, "UnsupportedMediaType")
+    assert "accepted media types include: application/json, application/yaml" in answer.body["message"]
+    strategic = server.request("PATCH", f"{ponds}/p", {}, {"Content-Type": "application/strategic-merge-patch+json"})
+    assert strategic.status == 415
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_what_is_not_there_is_404(server: Server, ponds: str, maps: str, method: str) -> None:
+    for path, body, called in ((ponds, pond("none"), "ponds.pond.test"), (maps, {}, "configmaps")):
+        about = {"metadata": {"name": "none", "resourceVersion": "3"}}
+        sent = None if method in {"GET", "DELETE"} else body | about
+        answer = server.request(method, f"{path}/none", sent, MERGE if method == "PATCH" else None)
+        assert (answer.status, answer.body["reason"]) == (404, "NotFound")
+        assert answer.body["message"] == f'{called} "none" not found'
+        assert answer.body["details"]["name"] == "none"
+
+
+def test_what_is_there_is_not_made_again(server: Server, ponds: str) -> None:
+    made(server, ponds, pond())
+    answer = server.request("POST", ponds, pond())
+    assert (answer.status, answer.body["reason"]) == (409, "AlreadyExists")
+    assert answer.body["message"] == 'ponds.pond.test "p" already exists'
+    assert answer.body["details"] == {"name": "p", "group": "pond.test", "kind": "ponds"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/api/v1/namespaces/default/configmaps"),
+        ("DELETE", "/api/v1/namespaces"),
+        ("POST", "/api/v1/namespaces/x"),
+    ],
+)
+def test_a_method_that_a_path_has_not_got_is_405(server: Server, method: str, path: str) -> None:
+    answer = server.request(method, path, {})
+    assert (answer.status, answer.body["reason"]) == (405, "MethodNotAllowed")
+
+
+def test_the_name_in_the_body_is_that_of_the_path(server: Server, ponds: str) -> None:
+    whole = made(server, ponds, pond())
+    whole["metadata"]["name"] = "other"
+    answer = server.request("PUT", f"{ponds}/p", whole)
+    assert (answer.status, answer.body["message"]) == (
+        400,
+        "the name of the object (other) does not match the name on the URL (p)",
+    )
+    assert patched(server, f"{ponds}/p", {"metadata": {"name": "other"}}).status == 400
+
+
+# --- deletion -------------------------------------------------------------------------------------
+
+
+def test_a_deletion_says_what_it_deleted(server: Server, ponds: str) -> None:
+    uid = made(server, ponds, pond())["metadata"]["uid"]
+    answer = server.request("DELETE", f"{ponds}/p")
+    assert (answer.status, answer.body["kind"], answer.body["status"]) == (200, "Status", "Success")
+    assert answer.body["details"] == {"name": "p", "group": "pond.test", "kind": "ponds", "uid": uid}
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (
+            {"uid": "other"},
+            "the UID in the precondition (other) does not match the UID in record ({uid}). {was}",
+        ),
+        (
+            {"resourceVersion": "1"},
+            "the ResourceVersion in the precondition (1) does not match the ResourceVersion in record ({rv}). {last}",
+        ),
+    ],
+)
+def test_a_deletion_is_of_the_object_that_was_meant(server: Server, ponds: str, asked: Any, words: str) -> None:
+    about = made(server, ponds, pond())["metadata"]
+    answer = server.request("DELETE", f"{ponds}/p", {"preconditions": asked})
+    might = "The object might have been"
+    said = {"was": f"{might} deleted and then recreated", "last": f"{might} modified"}
+    why = words.format(uid=about["uid"], rv=about["resourceVersion"], **said)
+    assert (answer.status, answer.body["message"]) == (
+        409,
+        f'Operation cannot be fulfilled on Pond.pond.test "p": {why}',
+    )
+    right = {"uid": about["uid"], "resourceVersion": about["resourceVersion"]}
+    assert server.request("DELETE", f"{ponds}/p", {"preconditions": right}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"propagationPolicy": "Never"},
+            'Unsupported value: "Never": supported values: "Foreground", "Background", "Orphan", "nil"',
+        ),
+        (
+            {"propagationPolicy": "Orphan", "orphanDependents": True},
+            'Invalid value: "Orphan": orphanDependents and deletionPropagation cannot be both set',
+        ),
+    ],
+)
+def test_a_policy_that_there_is_not_is_refused(server: Server, ponds: str, options: Any, words: str) -> None:
+    made(server, ponds, pond())
+    answer = server.request("DELETE", f"{ponds}/p", options)
+    assert (answer.status, answer.body["message"]) == (
+        422,
+        f'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: {words}',
+    )
+
+
+def test_finalizers_hold_an_object_until_the_last_is_gone(server: Server, ponds: str) -> None:
+    made(server, ponds, pond(about={"finalizers": ["a.test/x", "a.test/y"]}))
+    marked = server.request("DELETE", f"{ponds}/p").body
+    assert (marked["kind"], marked["metadata"]["generation"], marked["metadata"]["deletionGracePeriodSeconds"]) == (
+        "Pond",
+        2,
+        0,
+    )
+    again = server.request("DELETE", f"{ponds}/p").body["metadata"]
+    assert again["deletionTimestamp"] == marked["metadata"]["deletionTimestamp"]
+    more = patched(server, f"{ponds}/p", {"metadata": {"finalizers": ["a.test/x", "a.test/z"]}})
+    why = "no new finalizers can be added if the object is being deleted, found new finalizers"
+    assert more.status == 422
+    assert f'metadata.finalizers: Forbidden: {why} []string{{"a.test/z"}}' in more.body["message"]
+    assert patched(server, f"{ponds}/p", {"depth": 1}).body["depth"] == 1
+    assert patched(server, f"{ponds}/p", {"metadata": {"finalizers": ["a.test/y"]}}).status == 200
+    assert patched(server, f"{ponds}/p", {"metadata": {"finalizers": None}}).status == 200
+    assert is_gone(server, f"{ponds}/p")
+
+
+def test_many_are_deleted_by_selector(server: Server, ponds: str) -> None:
+    for number in range(4):
+        made(server, ponds, pond(f"p{number}", {"labels": {"odd": str(number % 2)}}))
+    gone = server.request("DELETE", ponds, labelSelector="odd=1").body
+    assert (gone["kind"], [one["metadata"]["name"] for one in gone["items"]]) == ("PondList", ["p1", "p3"])
+    left = server.request("GET", ponds).body["items"]
+    assert [one["metadata"]["name"] for one in left] == ["p0", "p2"]
+
+
+# --- owners ---------------------------------------------------------------------------------------
+
+
+def owner_of(whole: Any, **more: Any) -> dict[str, Any]:
+    about = whole["metadata"]
+    return {"apiVersion": whole["apiVersion"], "kind": whole["kind"], "name": about["name"], "uid": about["uid"]} | more
+
+
+def test_what_is_owned_goes_after_its_owner(server: Server, ponds: str, reeds: str, maps: str) -> None:
+    owner = made(server, ponds, pond())
+    middle = made(server, reeds, reed("r", {"ownerReferences": [owner_of(owner)]}))
+    made(server, maps, {"metadata": {"name": "c", "ownerReferences": [owner_of(middle)]}})
+    assert server.request("DELETE", f"{ponds}/p").body["kind"] == "Status"
+    until_gone(server, f"{reeds}/r")
+    until_gone(server, f"{maps}/c")
+
+
+def test_what_has_another_owner_stays(server: Server, ponds: str, reeds: str) -> None:
+    first, second = made(server, ponds, pond("a")), made(server, ponds, pond("b"))
+    made(server, reeds, reed("r", {"ownerReferences": [owner_of(first), owner_of(second)]}))
+    server.request("DELETE", f"{ponds}/a")
+
+    def owners() -> list[str]:
+        return [one["name"] for one in server.request("GET", f"{reeds}/r").body["metadata"]["ownerReferences"]]
+
+    wait_for(lambda: owners() == ["b"], "only the owner that is there is left")
+    server.request("DELETE", f"{ponds}/b")
+    until_gone(server, f"{reeds}/r")
+
+
+def test_what_never_had_its_owner_goes(server: Server, ponds: str, reeds: str) -> None:
+    owner = made(server, ponds, pond())
+    made(server, reeds, reed("r", {"ownerReferences": [owner_of(owner, uid="of-another-one")]}))
+    until_gone(server, f"{reeds}/r")
+    assert not is_gone(server, f"{ponds}/p")
+
+
+def test_an_owner_waits_for_what_blocks_it(server: Server, ponds: str, reeds: str) -> None:
+    owner = made(server, ponds, pond())
+    reference = owner_of(owner, blockOwnerDeletion=True)
+    made(server, reeds, reed("held", {"ownerReferences": [reference], "finalizers": ["a.test/x"]}))
+    made(server, reeds, reed("free", {"ownerReferences": [reference]}))
+    answer = server.request("DELETE", f"{ponds}/p", {"propagationPolicy": "Foreground"}).body
+    assert answer["metadata"]["finalizers"] == ["foregroundDeletion"]
+    until_gone(server, f"{reeds}/free")
+
+    def is_marked() -> bool:
+        return "deletionTimestamp" in server.request("GET", f"{reeds}/held").body["metadata"]
+
+    wait_for(is_marked, "the other is being deleted")
+    assert not is_gone(server, f"{ponds}/p")
+    patched(server, f"{reeds}/held", {"metadata": {"finalizers": None}})
+    until_gone(server, f"{ponds}/p")
+
+
+def test_orphans_stay_and_know_no_owner(server: Server, ponds: str, reeds: str) -> None:
+    owner = made(server, ponds, pond())
+    made(server, reeds, reed("r", {"ownerReferences": [owner_of(owner)]}))
+    server.request("DELETE", f"{ponds}/p", {"propagationPolicy": "Orphan"})
+    until_gone(server, f"{ponds}/p")
+    assert "ownerReferences" not in server.request("GET", f"{reeds}/r").body["metadata"]
+
+
+def test_the_policy_may_stand_in_the_query(server: Server, ponds: str, reeds: str) -> None:
+    owner = made(server, ponds, pond())
+    made(server, reeds, reed("r", {"ownerReferences": [owner_of(owner)]}))
+    answer = server.request("DELETE", f"{ponds}/p", propagationPolicy="Foreground").body
+    assert answer["metadata"]["finalizers"] == ["foregroundDeletion"]
+    until_gone(server, f"{reeds}/r")
+    until_gone(server, f"{ponds}/p")
+
+
+# --- namespaces and definitions -------------------------------------------------------------------
+
+
+def test_a_namespace_goes_with_what_is_in_it(server: Server, namespace: str, ponds: str, maps: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}"
+    found = server.request("GET", path).body
+    assert (found["spec"], found["status"]) == ({"finalizers": ["kubernetes"]}, {"phase": "Active"})
+    assert found["metadata"]["labels"] == {"kubernetes.io/metadata.name": namespace}
+    made(server, ponds, pond())
+    made(server, maps, {"metadata": {"name": "held", "finalizers": ["a.test/x"]}})
+    answer = server.request("DELETE", path)
+    assert (answer.status, answer.body["status"]["phase"]) == (200, "Terminating")
+    refused = server.request("POST", ponds, pond("late"))
+    assert (refused.status, refused.body["reason"]) == (403, "Forbidden")
+    assert refused.body["message"] == (
+        f'ponds.pond.test "late" is forbidden: unable to create new content in namespace {namespace} because '
+        "it is being terminated"
+    )
+    cause = {"reason": "NamespaceTerminating", "message": f"namespace {namespace} is being terminated"}
+    assert refused.body["details"]["causes"] == [cause | {"field": "metadata.namespace"}]
+    until_gone(server, f"{ponds}/p")
+    assert server.request("GET", path).body["status"]["phase"] == "Terminating"
+    patched(server, f"{maps}/held", {"metadata": {"finalizers": None}})
+    until_gone(server, path)
+
+
+@pytest.mark.parametrize("name", ["default", "kube-system", "kube-public"])
+def test_some_namespaces_stay(server: Server, name: str) -> None:
+    answer = server.request("DELETE", f"/api/v1/namespaces/{name}")
+    assert (answer.status, answer.body["message"]) == (
+        403,
+        f'namespaces "{name}" is forbidden: this namespace may not be deleted',
+    )
+
+
+def test_a_namespace_that_is_not_there_exists_when_first_used_on_the_local_api(server: Server) -> None:
+    answer = server.request("POST", "/apis/pond.test/v1/namespaces/never-made/ponds", pond())
+    if server.is_local:
+        assert answer.status == 201
+        server.request("DELETE", "/api/v1/namespaces/never-made")
+        until_gone(server, "/api/v1/namespaces/never-made")
+    else:
+        assert (answer.status, answer.body["message"]) == (404, 'namespaces "never-made" not found')
+
+
+def test_a_definition_goes_with_its_objects(server: Server, namespace: str) -> None:
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    body = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "herons.life.test"},
+        "spec": {
+            "group": "life.test",
+            "scope": "Namespaced",
+            "names": {"kind": "Heron", "plural": "herons"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+        },
+    }
+    made(server, crds, body)
+    herons = f"/apis/life.test/v1/namespaces/{namespace}/herons"
+    heron = {"apiVersion": "life.test/v1", "kind": "Heron", "metadata": {"name": "h"}}
+    wait_for(lambda: server.request("POST", herons, heron).status == 201, "the kind is there")
+    server.request("DELETE", f"{crds}/herons.life.test")
+    until_gone(server, f"{crds}/herons.life.test")
+    made(server, crds, body)
+    wait_for(lambda: server.request("GET", herons).status == 200, "the kind is there again")
+    assert server.request("GET", herons).body["items"] == []
+    server.request("DELETE", f"{crds}/herons.life.test")
+
+
+# --- core kinds -----------------------------------------------------------------------------------
+
+
+def test_a_service_gets_its_defaults(server: Server, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/services"
+    spec = made(server, path, {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}})["spec"]
+    assert spec["ports"] == [{"protocol": "TCP", "port": 80, "targetPort": 80}]
+    assert (spec["type"], spec["sessionAffinity"], "clusterIP" in spec) == ("ClusterIP", "None", not server.is_local)
+    bad = server.request("POST", path, {"metadata": {"name": "b"}, "spec": {"ports": [{"port": 70000}]}})
+    assert bad.status == 422
+    assert "spec.ports[0].port: Invalid value: 70000: must be between 1 and 65535, inclusive" in bad.body["message"]
+
+
+def test_a_secret_keeps_text_as_data(server: Server, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/secrets"
+    whole = made(server, path, {"metadata": {"name": "s"}, "stringData": {"a": "b"}, "data": {"c": "ZA=="}})
+    assert (whole["data"], whole["type"], "stringData" in whole) == ({"a": "Yg==", "c": "ZA=="}, "Opaque", False)
+    bad = server.request("POST", path, {"metadata": {"name": "t"}, "stringData": {"a b": "x"}})
+    assert bad.status == 422
+    assert 'Secret "t" is invalid: data[a b]: Invalid value: "a b": a valid config key' in bad.body["message"]
+
+
+def test_what_is_immutable_is_not_changed(server: Server, maps: str) -> None:
+    made(server, maps, {"metadata": {"name": "c"}, "data": {"a": "b"}, "immutable": True})
+    for change, field in (({"data": {"a": "c"}}, "data"), ({"immutable": False}, "immutable")):
+        answer = patched(server, f"{maps}/c", change)
+        assert (answer.status, answer.body["message"]) == (
+            422,
+            f'ConfigMap "c" is invalid: {field}: Forbidden: field is immutable when `immutable` is set',
+        )
+    assert patched(server, f"{maps}/c", {"metadata": {"labels": {"a": "b"}}}).status == 200
+
+
+# --- kubectl --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "gone", "left"),
+    [
+        (("pond", "a"), {"a"}, {"b"}),
+        (("pond", "a", "b", "--wait=false"), {"a", "b"}, set()),
+        (("ponds", "-l", "x=1"), {"a"}, {"b"}),
+        (("ponds", "--all"), {"a", "b"}, set()),
+        (("pond", "a", "--cascade=foreground"), {"a"}, {"b"}),
+        (("pond", "a", "--cascade=orphan"), {"a"}, {"b"}),
+        (("pond", "a", "--grace-period=0", "--now=false"), {"a"}, {"b"}),
+        (("pond", "none", "--ignore-not-found"), set(), {"a", "b"}),
+        (("pond", "a", "--dry-run=server"), {"a"}, {"a", "b"}),
+    ],
+)
+def test_kubectl_deletes(
+    server: Server, namespace: str, ponds: str, arguments: tuple[str, ...], gone: set[str], left: set[str]
+) -> None:
+    made(server, ponds, pond("a", {"labels": {"x": "1"}}))
+    made(server, ponds, pond("b"))
+    said = server.kubectl("delete", *arguments, "-n", namespace)
+    assert {name for name in ("a", "b") if f'"{name}" deleted' in said} == gone
+    assert {one["metadata"]["name"] for one in server.request("GET", ponds).body["items"]} == left
+
+
+def test_kubectl_makes_and_deletes_a_namespace(server: Server, namespace: str) -> None:
+    name = f"{namespace}-more"
+    assert server.kubectl("create", "namespace", name) == f"namespace/{name} created\n"
+    server.kubectl("create", "configmap", "c", "--from-literal=a=b", "-n", name)
+    server.kubectl("create", "secret", "generic", "s", "--from-literal=a=b", "-n", name)
+    server.kubectl("create", "service", "externalname", "v", "--external-name=e.test", "-n", name)
+    assert f'namespace "{name}" deleted' in server.kubectl("delete", "namespace", name, "--timeout=60s")
+    assert is_gone(server, f"/api/v1/namespaces/{name}")
