@@ -20,6 +20,7 @@ test-long: ## the tests that take longest: run before an issue is resolved
 test-real: ## tests against tools that are not Python packages (Go, Node.js, Prometheus); `sh tools/real-tools.sh` gets them
 	@$(SETUP)
 	@$(BIN)/python -m tests.support.realkube  # the first time Go builds them, in about three minutes
+	@$(BIN)/python -m tests.support.kn  # Knative's command line tool, likewise
 	@$(BIN)/python -m tests.support.interop  # the SDKs of other languages, likewise
 	@$(BIN)/python -m pytest -m real -n 2 --dist loadfile $(ARGS)  # a cluster, and tools, for each file
 

@@ -16,6 +16,7 @@ import pytest
 from scaup.apiserver import store as stores
 from scaup.core.bus.connection import BusAccess, connect
 from scaup.core.http.server import bind
+from tests.support.answered import KINDS, Answered, Copy, are_alike, stored
 from tests.support.apiserver import BROKERS, CONFIG_MAPS, ApiClient, api_server, broker, config_map
 from tests.support.natsserver import NatsServer
 from tests.support.waiting import eventually
@@ -71,6 +72,39 @@ async def test_every_answered_write_is_there_after_a_kill_and_older_watches_end_
         child.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):
             assert await child.wait() == 0
+
+
+@pytest.mark.timeout(120)
+async def test_nothing_that_was_answered_is_lost_or_comes_back_and_every_copy_ends_as_the_api(nats: NatsServer) -> None:
+    free = bind("127.0.0.1", 0)
+    port = free.getsockname()[1]
+    free.close()
+    serving = asyncio.Event()
+    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+        api = ApiClient(port, session)
+        answered = Answered(api)
+        copies = [Copy(api, kind, serving) for kind in KINDS for _ in range(2)]
+        following = [group.create_task(copy.follow()) for copy in copies]
+        for life in range(3):  # the last one only looks
+            async with process(nats, port) as (_, child):
+                found = await stored(api)
+                assert answered.lost(found) == []
+                serving.set()
+                if life == 2:
+                    await are_alike(copies, found)
+                    break
+                writers = [group.create_task(answered.write(f"w{life}-{worker}")) for worker in range(6)]
+                await answered.more(250)
+                serving.clear()
+                child.kill()
+                await asyncio.gather(*writers)
+        for copy in copies:
+            assert copy.gaps(answered.revisions[copy.kind]) == []
+            assert len(copy.stretches) <= 3, "listed again only because it was told to"
+            assert len(copy.seen) > 50
+        assert len(answered.unanswered) <= 12
+        for task in following:
+            task.cancel()
 
 
 async def test_while_nats_is_away_reading_goes_on_and_writing_says_so(nats: NatsServer) -> None:

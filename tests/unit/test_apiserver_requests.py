@@ -144,6 +144,13 @@ def test_bodies_of_other_types_are_not_taken(given: str) -> None:
     assert (error.value.status, error.value.reason) == (415, "UnsupportedMediaType")
 
 
+def test_a_body_of_no_type_is_json_but_never_a_patch() -> None:
+    assert guard.content_type({}, guard.OBJECTS) == guard.JSON
+    with pytest.raises(ApiError) as error:
+        guard.content_type({}, guard.PATCHES)
+    assert error.value.status == 415
+
+
 def test_parameters_of_a_content_type_do_not_matter() -> None:
     assert guard.content_type({"content-type": "Application/JSON; charset=utf-8"}, guard.OBJECTS) == guard.JSON
 

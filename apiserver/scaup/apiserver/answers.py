@@ -21,6 +21,8 @@ from scaup.core.model.errors import (
 )
 
 RETRY_AFTER_S: Final = 1
+NO_SUCH_PATH: Final = "the server could not find the requested resource"
+_OWN_GROUPS: Final = ("/api/v1/", "/apis/apiextensions.k8s.io/v1/", "/apis/coordination.k8s.io/v1/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,15 @@ def not_found(kind: Kind, name: str) -> ApiError:
 
 def no_such_path() -> ApiError:
     """There is no such kind, version or path."""
-    return ApiError(404, "NotFound", "the server could not find the requested resource")
+    return ApiError(404, "NotFound", NO_SUCH_PATH)
+
+
+def is_no_page(error: ScaupError, path: str) -> bool:
+    """Whether a refusal is Kubernetes' plain ``404 page not found``: only its own groups have a Status for such a path.
+
+    Clients tell by it that a whole API is not installed (kn: "no or newer Knative Eventing API found").
+    """
+    return isinstance(error, ApiError) and str(error) == NO_SUCH_PATH and not path.startswith(_OWN_GROUPS)
 
 
 def already_exists(kind: Kind, name: str) -> ApiError:

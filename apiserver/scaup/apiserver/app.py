@@ -89,7 +89,7 @@ class Api:
         except ClientDisconnect:
             return
         except ScaupError as error:
-            answer = _refusal(answers.answer_to(error))
+            answer = _no_page() if answers.is_no_page(error, request.url.path) else _refusal(answers.answer_to(error))
         except Exception:
             log.exception("request.failed", method=request.method, path=request.url.path)
             answer = _refusal(answers.internal())
@@ -154,7 +154,7 @@ class Api:
         if kind is None:
             raise answers.no_such_path()
         if target.subresource and not (target.subresource == "status" and kind.has_status):
-            raise answers.no_such_path()
+            raise answers.not_found(kind, target.name) if kind.is_custom else answers.no_such_path()
         if target.namespace and not kind.is_namespaced:
             raise answers.no_such_path()
         if target.name and kind.is_namespaced and not target.namespace:
@@ -315,6 +315,11 @@ class _Dumper(yaml.SafeDumper):
 def _json(whole: dict[str, Any], status: int = 200) -> Response:
     headers = {"cache-control": "no-cache, private"}
     return Response(orjson.dumps(whole), status, headers, media_type="application/json")
+
+
+def _no_page() -> Response:
+    headers = {"cache-control": "no-cache, private", "x-content-type-options": "nosniff"}
+    return Response("404 page not found\n", 404, headers, media_type="text/plain")
 
 
 def _refusal(error: ApiError) -> Response:
