@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.contract import Server, genuine_server, local_server
+from tests.support.contract import ROOT, Server, genuine_server, local_server, wait_for
 from tests.support.realkube import Kube, kube
 
 
@@ -28,3 +28,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 def namespace(server: Server) -> str:
     """A fresh namespace of the server's."""
     return server.namespace()
+
+
+@pytest.fixture(scope="session")
+def lakes(server: Server) -> Server:
+    """The server, with a kind that has one field for each thing that a schema can say."""
+    server.kubectl("apply", "-f", str(ROOT / "tests/support/schemakinds.yaml"))
+    server.kubectl("wait", "--for=condition=Established", "crd/lakes.pond.test")
+    wait_for(lambda: server.request("GET", "/apis/pond.test/v1/lakes").status == 200, "lakes are served")
+    return server

@@ -72,3 +72,13 @@ def _engine() -> tuple[Any, Any]:
         raise RuleError("there is no CEL engine for this platform") from error
     more = [ext_optional.ExtOptional(), ext_strings.ExtStrings(), ext_bindings.ExtBindings()]
     return cel, cel.NewEnv(variables=dict.fromkeys((*NAMES, "oldSelf"), cel.Type.DYN), extensions=more)
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether a pattern is found in a text, by RE2 as in a cluster: no pattern takes long. Raises RuleError."""
+    return _matching()(given({"self": text, "before": pattern})) is True
+
+
+@cache
+def _matching() -> Callable[[Any], Any]:
+    return compiled("self.matches(before)")

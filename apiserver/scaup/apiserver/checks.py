@@ -6,12 +6,11 @@ update leaves as it was is not looked at again, as far as new and old can be tol
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import Any, Final
 
 from scaup.apiserver.answers import Problem
+from scaup.apiserver.celengine import RuleError, matches
 from scaup.apiserver.formats import is_of_format
 from scaup.apiserver.shown import shown
 from scaup.apiserver.structural import Node, old_item
@@ -139,7 +138,7 @@ def _text_problems(node: Node, value: str, path: str) -> Iterator[Problem]:
         yield Problem(path, "FieldValueTooLong", f"Too long: may not be more than {most} byte{'s'[: most != 1]}")
     elif least is not None and len(value) < least:
         yield _invalid(path, value, f"should be at least {least} chars long")
-    elif pattern and not _pattern(pattern).search(value):
+    elif pattern and not _is_found(pattern, value):
         yield _invalid(path, value, f"should match '{pattern}'")
     if node.format and not is_of_format(node.format, value):
         message = f"Invalid value: {shown(value)}: {path} in body must be of type {node.format}: {shown(value)}"
@@ -207,10 +206,11 @@ def _object_problems(node: Node, value: dict[str, Any], path: str, old: dict[str
             yield Problem(f"{path}.{key}" if path else key, "FieldValueRequired", "Required value")
 
 
-@lru_cache(maxsize=1024)
-def _pattern(text: str) -> re.Pattern[str]:
-    """A pattern as Go means it: Python's ``$`` would take a line break at the end."""
-    return re.compile(re.sub(r"(?<!\\)\$$", r"\\Z", text))
+def _is_found(pattern: str, text: str) -> bool:
+    try:
+        return matches(pattern, text)
+    except RuleError:  # no pattern at all was refused with the definition
+        return True
 
 
 # --- lists that are sets or maps, objects in objects ------------------------------------------------------------

@@ -14,7 +14,7 @@ import orjson
 
 from scaup.apiserver import checks
 from scaup.apiserver.answers import Problem, forbidden_field, required, unsupported, wrong
-from scaup.apiserver.celengine import RuleError
+from scaup.apiserver.celengine import RuleError, matches
 from scaup.apiserver.celrules import compiled_rule
 from scaup.apiserver.structural import read
 from scaup.core.bus.kv import dumps
@@ -106,8 +106,8 @@ def _list_problems(schema: Mapping[str, Any], path: str) -> Iterator[Problem]:
 def _value_problems(schema: Mapping[str, Any], path: str) -> Iterator[Problem]:
     if pattern := schema.get("pattern"):
         try:
-            re.compile(pattern)
-        except re.error as error:
+            matches(pattern, "")
+        except RuleError as error:
             detail = f"must be a valid regular expression, but isn't: error parsing regexp: {error}"
             yield wrong(f"{path}.pattern", pattern, detail)
     if "default" in schema:
