@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+import orjson
+
 from scaup.apiserver import answers, fieldsets, merging
 from scaup.apiserver.answers import ApiError, Problem
 from scaup.apiserver.coreschemas import METADATA, SCHEMAS
@@ -23,6 +25,8 @@ FIRST: Final = "before-first-apply"
 ANCIENT: Final = "ancient-changes"
 MOST_UPDATES: Final = 10
 """Managers of updates that are told apart; of more the oldest become one."""
+LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+_KUBECTL: Final = "kubectl"
 _LONGEST_NAME: Final = 128
 _OURS: Final = frozenset(
     {
@@ -130,12 +134,24 @@ def applied(kind: Kind, present: Object | None, stated: Object, who: Who, *, for
     change = fieldsets.difference(live, whole, schema)
     taken = (change.added | change.modified) & fields
     conflicts = {key: found for key, entry in managed.items() if key != own and (found := entry.fields & taken)}
-    if conflicts and not force:
+    if conflicts and not force and not _is_migrating(live, who, conflicts, schema):
         raise _conflict(conflicts)
     for key, entry in managed.items():
         entry.fields -= change.removed if key == own else change.removed | conflicts.get(key, NOTHING)
     _set(managed, own, fields, who.now)
     return _with_managed(whole, managed)
+
+
+def _is_migrating(live: Object, who: Who, conflicts: Mapping[_Key, Fields], schema: Schema) -> bool:
+    """Whether kubectl goes over from applying on the client: what it applied so is its own to change."""
+    text = ((live.get("metadata") or {}).get("annotations") or {}).get(LAST_APPLIED)
+    if who.name != _KUBECTL or not isinstance(text, str):
+        return False
+    try:
+        last = fieldsets.of(orjson.loads(text), schema)
+    except (orjson.JSONDecodeError, AttributeError, TypeError):
+        return False
+    return frozenset().union(*conflicts.values()) <= last
 
 
 def _seen(kind: Kind, fields: Fields, who: Who) -> Fields:

@@ -132,12 +132,17 @@ def _require_kind(kind: Kind, body: Object, name: str) -> None:
         raise answers.other_kind(kind, name, str(called))
 
 
+def _kept(given: Object) -> Object:
+    """What a client may say in metadata; what is empty is as good as not there."""
+    return {k: v for k, v in given.items() if k not in _OURS and k not in _NOT_KEPT and v not in ({}, [], None)}
+
+
 def created(kind: Kind, body: Object, moment: Moment) -> Object:
     """The object that a request to create makes, before defaults: system metadata new, status only where it is kept."""
     given = body["metadata"]
     if given.get("resourceVersion"):
         raise answers.bad_request("resourceVersion should not be set on objects to be created")
-    metadata = {k: v for k, v in given.items() if k not in _OURS and k not in _NOT_KEPT}
+    metadata = _kept(given)
     metadata |= {"uid": moment.uid, "creationTimestamp": moment.now}
     if kind.has_generation:
         metadata["generation"] = 1
@@ -154,7 +159,7 @@ def replaced(kind: Kind, present: Object, body: Object) -> Object:
     """
     _require_same(kind, present, body)
     before = present["metadata"]
-    metadata = {k: v for k, v in body["metadata"].items() if k not in _OURS and k not in _NOT_KEPT}
+    metadata = _kept(body["metadata"])
     metadata |= {k: before[k] for k in _OURS if k in before}
     made = {**body, "metadata": metadata}
     if kind.has_status:
