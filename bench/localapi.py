@@ -180,7 +180,7 @@ async def _measure(bench: Bench, directory: Path, counts: dict[str, int], steady
     listed = {"apiVersion": "v1", "kind": "List", "items": _objects("by-kubectl", counts)}
     file.write_text(json.dumps(listed))
     before, began = bench.cpu(), monotonic()
-    await _kubectl(directory, "apply", "--validate=false", "-f", str(file))
+    await _kubectl(directory, "apply", "-f", str(file))
     done = monotonic()
     last = await bench.until_all_saw("by-kubectl", counts)
     print(f"kubectl apply of {total} objects: {done - began:.1f} s; the last watcher {max(last - done, 0):.3f} s later")
@@ -222,7 +222,7 @@ async def _run(args: argparse.Namespace) -> None:
             session = await later.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
             await _until_ready(session, url)
             (directory / "kind.json").write_text(json.dumps(custom_kind("pond.test", "v1", "Pond", "ponds")))
-            await _kubectl(directory, "apply", "--validate=false", "-f", str(directory / "kind.json"))
+            await _kubectl(directory, "apply", "-f", str(directory / "kind.json"))
             assert nats.process is not None
             bench = Bench(url, session, {"API": api.pid, "NATS": nats.process.pid})
             memory = ", ".join(f"{name} {_rss(pid):.0f} MiB" for name, pid in bench.processes.items())

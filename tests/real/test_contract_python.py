@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -32,7 +33,8 @@ election: Any = importlib.import_module("kubernetes.aio.leaderelection.leaderele
 election_config: Any = importlib.import_module("kubernetes.aio.leaderelection.electionconfig")
 lease_lock: Any = importlib.import_module("kubernetes.aio.leaderelection.resourcelock.leaselock")
 
-pytestmark = pytest.mark.real
+# The client leaves connections that a killed server broke to the garbage collector, which says so at any time.
+pytestmark = [pytest.mark.real, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 EVENTING = ("eventing.knative.dev", "v1")
 TRIGGER_SPEC = {"broker": "default", "subscriber": {"uri": "http://127.0.0.1:9/"}}
@@ -51,6 +53,12 @@ def config_map(name: str, **data: str) -> dict[str, Any]:
 def reason(refusal: Any) -> tuple[int, str]:
     """Code and reason of an ApiException, as programs look at them."""
     return refusal.status, json.loads(refusal.body)["reason"]
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    yield
+    gc.collect()  # so that no later test hears of it
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
-APPLY = ("apply", "--validate=false", "-f", "-")
+APPLY = ("apply", "-f", "-")
 POND = """
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition

@@ -33,7 +33,7 @@ class Killable:
 
     def apply(self, path: Path = KINDS) -> None:
         """``kubectl apply -f PATH``."""
-        self.kubectl("apply", "--validate=false", "-f", str(path))
+        self.kubectl("apply", "-f", str(path))
         self.kubectl("wait", "--for=condition=Established", "crd", "--all")
 
     def kubectl(self, *args: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from scaup.apiserver.answers import ApiError
-from scaup.apiserver.celengine import RuleError, compiled, given
+from scaup.apiserver.celengine import RuleError, compiled, given, is_there
 from scaup.apiserver.kinds import Kind
 
 Ask = Callable[[Any], Any]
@@ -38,7 +38,7 @@ class _Checks:
 
 def refusal(kind: Kind, made: dict[str, Any], present: dict[str, Any] | None) -> ApiError | None:
     """The first policy that denies the object in the place of ``present``, in Kubernetes' words."""
-    checks = _checks().get((kind.group, kind.plural))
+    checks = _checks().get((kind.group, kind.plural)) if is_there() else None
     if checks is None:
         return None
     values = given({"object": made, "oldObject": present})

@@ -102,12 +102,14 @@ async def get(access: ApiAccess, word: str, name: str | None, namespace: str | N
         if name is not None:
             item = await _one(api, word, name, namespace or "default")
             if output != "table":
+                item["metadata"].pop("managedFields", None)  # as kubectl: who manages what is seldom asked for
                 return showing.as_json(item) if output == "json" else showing.as_yaml(item)
             return showing.table(kind, [item], namespaces=False)
         items = (await api.get(kind.path(namespace))).get("items") or []
     for item in items:  # a list's items carry neither; on their own they need both
         item.setdefault("apiVersion", kind.api_version)
         item.setdefault("kind", kind.kind)
+        item["metadata"].pop("managedFields", None)
     if output != "table":
         listed = showing.as_list(items)
         return showing.as_json(listed) if output == "json" else showing.as_yaml(listed)
