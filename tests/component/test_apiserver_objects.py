@@ -152,7 +152,7 @@ async def test_a_broken_trigger_is_invalid_with_field_paths(nats: NatsServer) ->
 PATCHES: list[tuple[str, Any, int]] = [
     ("json-patch", [{"op": "replace", "path": "/data/a", "value": "2"}], 200),
     ("json-patch", [{"op": "test", "path": "/data/a", "value": "2"}], 422),
-    ("json-patch", {"op": "add"}, 422),
+    ("json-patch", {"op": "add"}, 400),
     ("json-patch", [{"op": "replace", "path": "", "value": 3}], 400),
     ("strategic-merge-patch", {"data": {"a": "2"}}, 200),
     ("strategic-merge-patch", {"metadata": {"ownerReferences": [{}]}}, 422),
