@@ -90,7 +90,6 @@ async def test_what_is_not_there_or_there_already_is_said_so(nats: NatsServer) -
             f"{EVENTING}/geese",
             f"{EVENTING}/brokers/b",
             f"{BROKERS}/b/scale",
-            "/openapi/v2",
             "/openapi/v3/x",
             "/",
         ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -350,6 +351,17 @@ def test_kubectl_applies_on_the_client(server: Server, namespace: str, reeds: st
     less = (MANIFEST % (2, 2, 81)).replace("labels: {app: x}", "labels: {}")
     assert server.kubectl(*apply, stdin=less).startswith("reed.pond.test/r configured\n")
     assert "labels" not in server.request("GET", f"{reeds}/r").body["metadata"]
+
+
+def test_kubectl_applies_a_list(server: Server, namespace: str) -> None:
+    items = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}, reed("b", height=1)]
+    apply = ("apply", "-n", namespace, "-f", "-")
+    said = server.kubectl(*apply, stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    assert said == "configmap/a created\nreed.pond.test/b created\n"
+    bad = {"apiVersion": "v1", "kind": "List", "items": [reed("c", heigth=1)]}
+    refused = server.kubectl_run(*apply, stdin=json.dumps(bad))
+    assert refused.returncode == 1
+    assert re.search(r'unknown field "(spec\.)?heigth"', refused.stderr), "of a list kubectl may look itself"
 
 
 def test_kubectl_applies_on_the_server(server: Server, namespace: str, reeds: str) -> None:

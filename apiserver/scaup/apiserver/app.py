@@ -28,6 +28,7 @@ from scaup.apiserver import (
     managers,
     metrics,
     openapi,
+    openapiv2,
     paths,
     reads,
     tables,
@@ -108,6 +109,8 @@ class Api:
         path = request.url.path
         if (own := self._own(path, request)) is not None:
             return own
+        if path == "/openapi/v2" and request.method == "GET":
+            return Response(openapiv2.document(), media_type=openapiv2.MEDIA)
         if path.startswith(openapi.ROOT) and request.method == "GET":
             self._store.require_loaded()
             if (described := openapi.document(path, self._store.kinds)) is not None:
