@@ -17,6 +17,7 @@ from tests.support.apiserver import (
     trigger,
 )
 from tests.support.natsserver import NatsServer
+from tests.support.waiting import eventually
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 DUCKS = "/apis/example.com/v1/namespaces/pond/ducks"
@@ -260,6 +261,51 @@ async def test_namespaces_exist_when_first_used_and_go_with_what_is_in_them(nats
         assert (await api("GET", f"{EVENTING}/brokers")).body["items"] == []
         assert refused(await api("DELETE", "/api/v1/namespaces/default")) == (403, "Forbidden")
         assert refused(await api("POST", "/api/v1/namespaces/No/configmaps", config_map())) == (422, "Invalid")
+
+
+async def test_nothing_is_in_a_namespace_that_is_not_there(nats: NatsServer) -> None:
+    async with api_server(nats.url) as api:
+        path = "/api/v1/namespaces/busy"
+
+        async def make(worker: int) -> None:
+            for number in range(20):
+                answer = await api("POST", f"{path}/configmaps", config_map(f"c{worker}-{number}"))
+                assert answer.status in {201, 403}
+
+        async def remove() -> None:
+            for _ in range(10):
+                await api("DELETE", path)
+
+        await asyncio.gather(*map(make, range(4)), remove())
+
+        async def is_right() -> bool:
+            found = await api("GET", path)
+            held = (await api("GET", f"{path}/configmaps")).body["items"]
+            return not held if found.status == 404 else "deletionTimestamp" not in found.body["metadata"]
+
+        await eventually(is_right, "the Namespace is there, or nothing is in it")
+
+
+async def test_owners_take_what_they_own_with_them_also_after_a_restart(nats: NatsServer) -> None:
+    async with api_server(nats.url) as api:
+        owner = await api.made(CONFIG_MAPS, config_map("owner"))
+        about = owner["metadata"]
+        reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": about["uid"]}
+        for name in ("one", "two"):
+            await api.made(CONFIG_MAPS, config_map(name) | {"metadata": {"name": name, "ownerReferences": [reference]}})
+        held = {
+            "name": "held",
+            "ownerReferences": [reference | {"blockOwnerDeletion": True}],
+            "finalizers": ["a.test/x"],
+        }
+        await api.made(CONFIG_MAPS, config_map("held") | {"metadata": held})
+        await api("DELETE", f"{CONFIG_MAPS}/owner", {"propagationPolicy": "Foreground"})
+        await api.until_gone(f"{CONFIG_MAPS}/one")
+        await api.until_gone(f"{CONFIG_MAPS}/two")
+        assert (await api("GET", f"{CONFIG_MAPS}/owner")).status == 200, "it waits for what is held"
+    async with api_server(nats.url) as api:
+        await api.patch(f"{CONFIG_MAPS}/held", {"metadata": {"finalizers": None}})
+        await api.until_gone(f"{CONFIG_MAPS}/owner")
 
 
 async def test_a_crd_makes_its_kind_at_once_and_takes_it_away_with_its_objects(nats: NatsServer) -> None:

@@ -54,6 +54,14 @@ def form(accept: str | None, shapes: tuple[str, ...]) -> Form:
     raise ApiError(406, "NotAcceptable", f"only the following media types are accepted: {taken}")
 
 
+def require_fit(wanted: Form, *, is_list: bool) -> None:
+    """Raise ApiError 406 where one object cannot be shown as many, or many as one."""
+    if wanted.shape == PARTIAL and is_list:
+        raise ApiError(406, "NotAcceptable", f"you requested {PARTIAL}, but the requested object is a list")
+    if wanted.shape == PARTIAL_LIST and not is_list:
+        raise ApiError(406, "NotAcceptable", f"you requested {PARTIAL_LIST}, but the requested object is not a list")
+
+
 def _by_quality(accept: str) -> list[tuple[str, dict[str, str]]]:
     """Media types with their parameters, the wanted most first (RFC 9110, 12.5.1); those of q=0 are left out."""
     found = []

@@ -126,7 +126,9 @@ class Api:
             return _discovered(request, asked, self._store.kinds)
         kind = self._kind(asked)
         call.verb = self._verb(request.method, asked, kind)
+        is_list = call.verb in {"list", "deletecollection"} and not flag(request.query_params, "watch")
         call.form = accept.form(request.headers.get("accept"), _SHAPES)
+        accept.require_fit(call.form, is_list=is_list)  # before anything is written
         call.include = tables.include_object(request.query_params.get("includeObject", ""))
         if request.method == "GET":
             return self._read(request, kind, asked, call)
@@ -262,9 +264,6 @@ class _Call:
                 whole = tables.table(kind, part.objects, part.metadata, include=self.include)
             case accept.PARTIAL_LIST:
                 whole = tables.partial_list(part.objects, part.metadata)
-            case accept.PARTIAL:
-                why = f"you requested {accept.PARTIAL}, but the requested object is a list"
-                raise ApiError(406, "NotAcceptable", why)
             case _:
                 about = {"kind": kind.list_name, "apiVersion": kind.api_version, "metadata": part.metadata}
                 whole = about | {"items": part.objects}
@@ -277,8 +276,6 @@ class _Call:
                 return self._row_of(kind)
             case accept.PARTIAL:
                 return lambda whole, _: tables.partial(whole)
-            case accept.PARTIAL_LIST:
-                raise ApiError(406, "NotAcceptable", f"you requested {accept.PARTIAL_LIST}, but it is not a list")
         return lambda whole, _: whole
 
     def _row_of(self, kind: Kind) -> Shaped:

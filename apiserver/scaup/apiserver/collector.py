@@ -59,6 +59,8 @@ class Collector:
             self._dependents.setdefault(uid, set()).add(place)
         if new is not None and (_owners(new) or "deletionTimestamp" in new["metadata"]):
             self._want(place)
+        if old is None and place.namespace and self._is_going(place.namespace):  # it came too late to be overlooked
+            self._want(Place(NAMESPACES.resource, "", place.namespace))
         if new is None and old is not None:
             for dependent in self._dependents.get(old["metadata"].get("uid", ""), ()):
                 self._want(dependent)
@@ -67,6 +69,10 @@ class Collector:
         for uid in _owners(old):  # its owner may have waited for it
             if (owner := self._owner_place(uid, old)) is not None:
                 self._want(owner)
+
+    def _is_going(self, namespace: str) -> bool:
+        found = self._store.get(Place(NAMESPACES.resource, "", namespace))
+        return found is not None and "deletionTimestamp" in found["metadata"]
 
     def _want(self, place: Place) -> None:
         self._queue[place] = None

@@ -87,7 +87,10 @@ class Writer:
         place = Place(kind.resource, namespace, name)
         if namespace:
             await self._prepare(kind, place, is_dry_run=is_dry_run)
-        return (await self.store.change(place, decide, is_dry_run=is_dry_run)).object
+        done = await self.store.change(place, decide, is_dry_run=is_dry_run)
+        if namespace and not is_dry_run:  # it may have gone meanwhile
+            await self.ensure_namespace(namespace)
+        return done.object
 
     async def replace(
         self, kind: Kind, target: Target, body: Any, *, manager: str = _OURSELVES, is_dry_run: bool = False
@@ -155,6 +158,8 @@ class Writer:
         if target.namespace:
             await self._prepare(kind, place, is_dry_run=is_dry_run)
         done = await self.store.change(place, decide, is_dry_run=is_dry_run)
+        if target.namespace and is_new and not is_dry_run:  # as in _store_new
+            await self.ensure_namespace(target.namespace)
         return objects.in_version(done.object, kind), is_new
 
     async def _prepare(self, kind: Kind, place: Place, *, is_dry_run: bool) -> None:
