@@ -236,8 +236,8 @@ async def test_names_known_to_hang_have_few_threads_and_leave_the_others_alone(s
             await eventually(lambda: resolver._hanging.running == SHARE, "they hang")
             names.end_silence()
             await asyncio.gather(*asking.tasks, return_exceptions=True)
-            await eventually(lambda: names.silent == 0, "they are over")
-            await asyncio.sleep(resolving.LONGEST_FAILURE_S)  # for as long the answer is no without asking
+            await eventually(lambda: resolver.under_way == 0, "they are over, and what came of them is noted")
+            await asyncio.sleep(2 * resolving.LONGEST_FAILURE_S)  # for half as long the answer is no without asking
             asking.ask(*hosts)
             await eventually(lambda: names.silent == SLOW_SHARE, "some are asked for again")
             assert (await post(client, f"http://new:{there.port}/")).status == 202
