@@ -263,6 +263,11 @@ async def test_namespaces_exist_when_first_used_and_go_with_what_is_in_them(nats
         assert refused(await api("POST", "/api/v1/namespaces/No/configmaps", config_map())) == (422, "Invalid")
 
 
+async def test_who_finds_the_api_ready_finds_the_namespace_default(nats: NatsServer) -> None:
+    async with api_server(nats.url) as api:
+        assert (await api("GET", "/api/v1/namespaces/default")).status == 200
+
+
 async def test_nothing_is_in_a_namespace_that_is_not_there(nats: NatsServer) -> None:
     async with api_server(nats.url) as api:
         path = "/api/v1/namespaces/busy"

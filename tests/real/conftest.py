@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.contract import ROOT, Server, genuine_server, local_server, wait_for
+from tests.support.contract import ROOT, Server, genuine_server, local_server
+from tests.support.ponds import full_namespace
 from tests.support.realkube import Kube, kube
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +30,30 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 def namespace(server: Server) -> str:
     """A fresh namespace of the server's."""
     return server.namespace()
+
+
+@pytest.fixture
+def reeds(namespace: str) -> str:
+    """Where the Reeds of a fresh namespace are."""
+    return f"/apis/pond.test/v1/namespaces/{namespace}/reeds"
+
+
+@pytest.fixture
+def ponds(namespace: str) -> str:
+    """Where the Ponds of a fresh namespace are."""
+    return f"/apis/pond.test/v1/namespaces/{namespace}/ponds"
+
+
+@pytest.fixture
+def maps(namespace: str) -> str:
+    """Where the ConfigMaps of a fresh namespace are."""
+    return f"/api/v1/namespaces/{namespace}/configmaps"
+
+
+@pytest.fixture(scope="module")
+def full(server: Server) -> str:
+    """A namespace with things of every kind in it, which no test changes."""
+    return full_namespace(server)
 
 
 @pytest.fixture(scope="session")

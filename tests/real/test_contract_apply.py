@@ -10,28 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.contract import Answer, Server
+from tests.support.contract import MERGE, Answer, Server
 
 pytestmark = pytest.mark.real
 
 APPLY = {"Content-Type": "application/apply-patch+yaml"}
-MERGE = {"Content-Type": "application/merge-patch+json"}
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
-
-
-@pytest.fixture
-def reeds(namespace: str) -> str:
-    return f"/apis/pond.test/v1/namespaces/{namespace}/reeds"
-
-
-@pytest.fixture
-def ponds(namespace: str) -> str:
-    return f"/apis/pond.test/v1/namespaces/{namespace}/ponds"
-
-
-@pytest.fixture
-def maps(namespace: str) -> str:
-    return f"/api/v1/namespaces/{namespace}/configmaps"
 
 
 def reed(name: str = "r", **spec: Any) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.contract import Server, wait_for
+from tests.support.contract import MERGE, Server
 from tests.support.refusals import Cause, causes
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.real
 
-MERGE = {"Content-Type": "application/merge-patch+json"}
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 

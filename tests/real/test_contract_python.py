@@ -15,9 +15,9 @@ import pytest
 import urllib3
 from kubernetes.aio import client as aio
 
-from tests.support.contract import Server, wait_for
+from tests.support.contract import Server
 from tests.support.killable import Killable, killable
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, wait_for
 
 # The parts of the client that have no types.
 client: Any = importlib.import_module("kubernetes.client")

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.contract import Answer, Server, wait_for
+from tests.support.contract import MERGE, Answer, Server
 from tests.support.refusals import UNCHECKED, Cause, causes, invalid, missing, mistyped
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.real
 
-MERGE = {"Content-Type": "application/merge-patch+json"}
 YAML = {"Content-Type": "application/yaml"}
 
 

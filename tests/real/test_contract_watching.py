@@ -7,17 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.contract import Server
+from tests.support.contract import MERGE, Server
 
 pytestmark = pytest.mark.real
 
-MERGE = {"Content-Type": "application/merge-patch+json"}
 META = "v=v1;g=meta.k8s.io"
-
-
-@pytest.fixture
-def reeds(namespace: str) -> str:
-    return f"/apis/pond.test/v1/namespaces/{namespace}/reeds"
 
 
 def make(server: Server, path: str, name: str, **labels: str) -> Any:

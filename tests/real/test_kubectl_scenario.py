@@ -6,8 +6,6 @@ Every definition goes through ``kubectl --kubeconfig .scaup/kubeconfig``; events
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.rawhttp import post
-from tests.support.realkube import find_kubectl
+from tests.support.realkube import run_kubectl
 from tests.support.scaupup import Up, free_offset, scaup_up
 from tests.support.sinks import sink
 from tests.support.waiting import eventually
@@ -67,17 +65,7 @@ class Here:
 
     def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> str:
         """What ``kubectl --kubeconfig .scaup/kubeconfig ARGS`` prints; errors where ``check`` is off."""
-        command = [str(find_kubectl()), "--kubeconfig", ".scaup/kubeconfig", *args]
-        done = subprocess.run(
-            command,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd=self.home,
-            env={**os.environ, "HOME": str(self.home)},
-            check=False,
-        )
+        done = run_kubectl(self.home / ".scaup/kubeconfig", self.home, *args, stdin=stdin)
         assert not check or done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr}"
         return done.stdout if check else done.stderr
 

@@ -117,6 +117,9 @@ async def test_promtool_finds_no_fault_with_what_any_service_exposes(watched: Wa
 async def test_the_page_about_monitoring(watched: Watched) -> None:
     await eventually(lambda: watched.eyes.healthy() == JOBS, "everything is scraped", within_s=60)
     await eventually(lambda: watched.eyes.query("sum(scaup_log_lag_events) == 0"), "nothing waits", within_s=30)
+    await eventually(
+        lambda: watched.eyes.query("min(scaup_controller_replicas) == 1"), "all know the controller", within_s=30
+    )
     shutil.copytree(SHIPPED, watched.directory / "deploy" / "monitoring")
     follow("how-to/monitoring.md", watched.directory, watched.kubeconfig, watched.up.offset)
 

@@ -6,8 +6,14 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
+
+from tests.support.realtools import need
+
+_BUILD_S: Final = 1500
 
 
 def built(kind: str, name: str, sources: Path, build: Callable[[Path], None], *, version: str = "") -> Path:
@@ -31,3 +37,18 @@ def built(kind: str, name: str, sources: Path, build: Callable[[Path], None], *,
             build(unfinished)
             unfinished.rename(target)
     return target
+
+
+def go_build(sources: Path, package: str, target: Path, ldflags: str = "") -> None:
+    """``go build`` of a package of the module in ``sources``; raises RuntimeError with its words when it fails."""
+    command = [str(need("go")), "build", "-trimpath", f"-ldflags={ldflags}", "-o", str(target), package]
+    run_build(command, sources, {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"})
+
+
+def run_build(command: list[str], directory: Path, env: Mapping[str, str]) -> None:
+    """A command that builds something; raises RuntimeError with its words when it fails."""
+    done = subprocess.run(
+        command, cwd=directory, env=env, capture_output=True, text=True, timeout=_BUILD_S, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")

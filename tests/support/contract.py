@@ -10,29 +10,28 @@ import contextlib
 import itertools
 import json
 import os
-import socket
 import ssl
 import subprocess
-import sys
 import tempfile
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from tests.support.natsserver import nats_server
-from tests.support.realkube import find_kubectl, kube
+from tests.support.realkube import kube, run_kubectl, said
+from tests.support.services import service
+from tests.support.waiting import wait_for
 
 ROOT: Final = Path(__file__).parents[2]
 DEPLOYED: Final = ROOT / "deploy/base/crds"
 KINDS: Final = ROOT / "tests/support/contractkinds.yaml"
 OUR_SINK: Final = ROOT / "apiserver/scaup/apiserver/definitions/localsinks.json"
 JSON: Final = "application/json"
-T = TypeVar("T")
+MERGE: Final = {"Content-Type": "application/merge-patch+json"}
 _numbers = itertools.count()
 
 
@@ -97,18 +96,13 @@ class Server:
 
     def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> str:
         """What an unmodified ``kubectl ARGS`` prints. Raises AssertionError with its words when it fails."""
-        done = self.kubectl_run(*args, stdin=stdin)
-        if check and done.returncode:
-            raise AssertionError(f"kubectl {' '.join(args)}: {done.stderr}")
-        return done.stdout
+        return said(self.kubectl_run(*args, stdin=stdin), check=check)
 
     def kubectl_run(
         self, *args: str, stdin: str | None = None, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """A finished ``kubectl ARGS``, whatever its exit code."""
-        command = [str(find_kubectl()), "--kubeconfig", self.kubeconfig, *args]
-        whole = {**os.environ, "HOME": str(self.home), **(env or {})}  # its caches are this server's
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, env=whole, check=False)
+        return run_kubectl(self.kubeconfig, self.home, *args, stdin=stdin, env=env)
 
     def namespace(self) -> str:
         """A fresh one."""
@@ -123,21 +117,12 @@ def local_server() -> Iterator[Server]:
     """The local API as a process of its own over a NATS of its own, with the kinds of the contract."""
     with tempfile.TemporaryDirectory(prefix="contract") as name, nats_server(Path(name) / "nats") as nats:
         home = Path(name)
-        with (home / "api.log").open("wb") as log:
-            port = _free_port()
-            env = {**os.environ, "SCAUP_NATS_URL": nats.url, "SCAUP_LISTEN": f"127.0.0.1:{port}"}
-            process = subprocess.Popen([sys.executable, "-m", "scaup.apiserver"], env=env, stderr=log, stdout=log)
-            try:
-                kubeconfig = home / "kubeconfig"
-                url = f"http://127.0.0.1:{port}"
-                kubeconfig.write_text(_KUBECONFIG.format(url=url))
-                server = Server(url, True, home, str(kubeconfig))
-                wait_for(lambda: _is_ready(server), "the local API is ready")
-                _add_kinds(server, DEPLOYED / "brokers.yaml", DEPLOYED / "triggers.yaml")
-                yield server
-            finally:
-                process.terminate()
-                process.wait(20)
+        with service("apiserver", home, nats.url) as api:
+            server = Server(f"http://127.0.0.1:{api.port}", True, home, str(home / "kubeconfig"))
+            Path(server.kubeconfig).write_text(kubeconfig_text(server.url))
+            until_ready(server.url)
+            _add_kinds(server, DEPLOYED / "brokers.yaml", DEPLOYED / "triggers.yaml")
+            yield server
 
 
 @contextlib.contextmanager
@@ -150,39 +135,32 @@ def genuine_server() -> Iterator[Server]:
         yield server
 
 
-def wait_for(condition: Callable[[], T], what: str, within_s: float = 20.0) -> T:
-    """Ask again and again until ``condition`` gives something true, and give that back."""
-    end = time.monotonic() + within_s
-    while not (found := condition()):
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {within_s:g} s: {what} (last: {found!r})")
-        time.sleep(0.02)
-    return found
-
-
 def _add_kinds(server: Server, *more: Path) -> None:
     for path in (*more, KINDS):
         server.kubectl("apply", "-f", str(path))
     server.kubectl("wait", "--for=condition=Established", "crd", "--all")
 
 
-def _is_ready(server: Server) -> bool:
-    try:
-        return server.request("GET", "/readyz").status == 200
-    except OSError:
-        return False
+def until_ready(url: str) -> None:
+    """Wait until the local API at an address says that it is ready."""
+
+    def is_ready() -> bool:
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    wait_for(is_ready, "the local API is ready")
 
 
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
-_KUBECONFIG: Final = """\
-apiVersion: v1
+def kubeconfig_text(url: str, ca: str = "", token: str = "") -> str:
+    """A kubeconfig for one server; ``ca`` is the path of its certificate."""
+    trust = f", certificate-authority: {ca}" if ca else ""
+    return f"""apiVersion: v1
 kind: Config
-clusters: [{{name: c, cluster: {{server: {url}}}}}]
-contexts: [{{name: c, context: {{cluster: c, user: ""}}}}]
-current-context: c
+clusters: [{{name: one, cluster: {{server: "{url}"{trust}}}}}]
+users: [{{name: me, user: {{token: "{token}"}}}}]
+contexts: [{{name: one, context: {{cluster: one, user: me}}}}]
+current-context: one
 """

@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.builtonce import built
+from tests.support.builtonce import built, go_build, run_build
 from tests.support.realtools import need
 
 SOURCES: Final = Path(__file__).parent.parent / "interop"
-_BUILD_S: Final = 600
 _PATIENCE_S: Final = 30
 Seen = dict[str, Any]
 """An event as an SDK understands it, by the names of ``described`` in ``tests/interop/go/main.go``."""
@@ -87,12 +86,8 @@ def _described(event: Seen) -> Seen:
 
 def go_sdk() -> Sdk:
     """The program of ``tests/interop/go``."""
-
-    def build(target: Path) -> None:
-        env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
-        _run([str(need("go")), "build", "-trimpath", "-o", str(target), "."], SOURCES / "go", env)
-
-    return Sdk((str(built("interop", "go", SOURCES / "go", build)),))
+    sources = SOURCES / "go"
+    return Sdk((str(built("interop", "go", sources, lambda target: go_build(sources, ".", target))),))
 
 
 def js_sdk() -> Sdk:
@@ -100,17 +95,9 @@ def js_sdk() -> Sdk:
 
     def build(target: Path) -> None:
         shutil.copytree(SOURCES / "js", target)
-        _run([str(need("npm")), "ci", "--no-audit", "--no-fund", "--ignore-scripts"], target, dict(os.environ))
+        run_build([str(need("npm")), "ci", "--no-audit", "--no-fund", "--ignore-scripts"], target, os.environ)
 
     return Sdk((str(need("node")), str(built("interop", "js", SOURCES / "js", build) / "main.js")))
-
-
-def _run(command: list[str], directory: Path, env: dict[str, str]) -> None:
-    done = subprocess.run(
-        command, cwd=directory, env=env, capture_output=True, text=True, timeout=_BUILD_S, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
 
 
 if __name__ == "__main__":  # so that no test's time pays for the first build

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import subprocess
-import sys
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from scaup.core.http.server import bind
-from tests.support.contract import KINDS, wait_for
+from tests.support.contract import KINDS, kubeconfig_text, until_ready
 from tests.support.natsserver import nats_server
-from tests.support.realkube import find_kubectl, kube
+from tests.support.realkube import kube, run_kubectl, said
+from tests.support.services import Service, service
 
 _TOKEN: Final = "kept-over-restarts"
 
@@ -38,9 +34,7 @@ class Killable:
 
     def kubectl(self, *args: str) -> str:
         """What kubectl prints."""
-        command = [str(find_kubectl()), "--kubeconfig", str(self.kubeconfig), *args]
-        env = {**os.environ, "HOME": str(self.kubeconfig.parent)}
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, check=True).stdout
+        return said(run_kubectl(self.kubeconfig, self.kubeconfig.parent, *args))
 
 
 @contextlib.contextmanager
@@ -53,55 +47,30 @@ def killable(which: str) -> Iterator[Killable]:
 
 @contextlib.contextmanager
 def _local() -> Iterator[Killable]:
-    with tempfile.TemporaryDirectory(prefix="killable") as name, nats_server(Path(name) / "nats") as nats:
-        home = Path(name)
+    with contextlib.ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="killable")))
+        nats = stack.enter_context(nats_server(home / "nats"))
         with bind("127.0.0.1", 0) as free:
-            port = free.getsockname()[1]
-        url = f"http://127.0.0.1:{port}"
-        env = {**os.environ, "SCAUP_NATS_URL": nats.url, "SCAUP_LISTEN": f"127.0.0.1:{port}"}
-        running: list[subprocess.Popen[bytes]] = []
-
-        def is_ready() -> bool:
-            try:
-                with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
-                    return bool(answer.status == 200)
-            except OSError:
-                return False
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        running: list[Service] = []
 
         def start() -> None:
-            with (home / "api.log").open("ab") as log:
-                running.append(
-                    subprocess.Popen([sys.executable, "-m", "scaup.apiserver"], env=env, stderr=log, stdout=log)
-                )
-            wait_for(is_ready, "the local API is ready")
+            running.append(stack.enter_context(service("apiserver", home, nats.url, SCAUP_LISTEN=address)))
+            until_ready(f"http://{address}")
 
         def kill() -> None:
-            running[-1].send_signal(signal.SIGKILL)
-            running[-1].wait(20)
+            running[-1].process.kill()
+            running[-1].process.wait(20)
 
         kubeconfig = home / "kubeconfig"
-        kubeconfig.write_text(_config(url, "", ""))
+        kubeconfig.write_text(kubeconfig_text(f"http://{address}"))
         start()
-        try:
-            yield Killable(True, kubeconfig, kill, start)
-        finally:
-            kill()
+        yield Killable(True, kubeconfig, kill, start)
 
 
 @contextlib.contextmanager
 def _genuine() -> Iterator[Killable]:
     with kube(tokens=f'{_TOKEN},tester,tester,"system:masters"\n') as running:
         kubeconfig = running.home / "kubeconfig-kept"
-        kubeconfig.write_text(_config(running.server, running.ca, _TOKEN))
+        kubeconfig.write_text(kubeconfig_text(running.server, running.ca, _TOKEN))
         yield Killable(False, kubeconfig, running.kill, running.restart)
-
-
-def _config(url: str, ca: str, token: str) -> str:
-    trust = f", certificate-authority: {ca}" if ca else ""
-    return f"""apiVersion: v1
-kind: Config
-clusters: [{{name: one, cluster: {{server: "{url}"{trust}}}}}]
-users: [{{name: me, user: {{token: "{token}"}}}}]
-contexts: [{{name: one, context: {{cluster: one, user: me}}}}]
-current-context: one
-"""

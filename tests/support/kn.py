@@ -11,27 +11,17 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from tests.support.builtonce import built
+from tests.support.builtonce import built, go_build
 from tests.support.contract import Server
-from tests.support.realtools import need
 
 SOURCES: Final = Path(__file__).parent.parent / "kn"
-_BUILD_S: Final = 1500
 
 
 def find_kn() -> Path:
     """The binary, built if need be."""
     if given := os.environ.get("KN_BIN"):
         return Path(given)
-    return built("kn", "kn", SOURCES, _build)
-
-
-def _build(target: Path) -> None:
-    command = [str(need("go")), "build", "-trimpath", "-ldflags=-s -w", "-o", str(target), "knative.dev/client/cmd/kn"]
-    env = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
-    done = subprocess.run(command, cwd=SOURCES, env=env, capture_output=True, text=True, timeout=_BUILD_S, check=False)
-    if done.returncode:
-        raise RuntimeError(f"building kn failed:\n{done.stderr[-2000:]}")
+    return built("kn", "kn", SOURCES, lambda target: go_build(SOURCES, "knative.dev/client/cmd/kn", target, "-s -w"))
 
 
 def run_kn(kubeconfig: str | Path, home: Path, *args: str) -> subprocess.CompletedProcess[str]:

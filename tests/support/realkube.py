@@ -13,17 +13,15 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.builtonce import built
-from tests.support.realtools import need
+from tests.support.builtonce import built, go_build
 
 SOURCES: Final = Path(__file__).parent.parent / "kapi"
 VERSION: Final = "v1.36.3"
-_BUILD_S: Final = 1500
 
 
 @dataclass
@@ -40,16 +38,11 @@ class Kube:
 
     def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> str:
         """What an unmodified ``kubectl ARGS`` prints. Raises AssertionError with its words when it fails."""
-        done = self.kubectl_run(*args, stdin=stdin)
-        if check and done.returncode:
-            raise AssertionError(f"kubectl {' '.join(args)}: {done.stderr}")
-        return done.stdout
+        return said(self.kubectl_run(*args, stdin=stdin), check=check)
 
     def kubectl_run(self, *args: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """A finished ``kubectl ARGS``, whatever its exit code."""
-        command = [str(find_kubectl()), "--kubeconfig", self.kubeconfig, *args]
-        env = {**os.environ, "HOME": str(self.home)}  # its caches are this server's
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=180, env=env, check=False)
+        return run_kubectl(self.kubeconfig, self.home, *args, stdin=stdin, timeout_s=180)
 
     def kubeconfig_of(self, token: str) -> Path:
         """A kubeconfig for who has ``token``."""
@@ -86,17 +79,31 @@ def find_kubectl() -> Path:
 
 
 def _built(name: str, package: str) -> Path:
-    def build(target: Path) -> None:
-        flags = f"-s -w -X k8s.io/component-base/version.gitVersion={VERSION}"
-        command = [str(need("go")), "build", "-trimpath", f"-ldflags={flags}", "-o", str(target), package]
-        env = {**os.environ, "CGO_ENABLED": "0"}
-        done = subprocess.run(
-            command, cwd=SOURCES, env=env, capture_output=True, text=True, timeout=_BUILD_S, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(f"building {name} failed:\n{done.stderr[-2000:]}")
+    flags = f"-s -w -X k8s.io/component-base/version.gitVersion={VERSION}"
+    return built("kapi", name, SOURCES, lambda target: go_build(SOURCES, package, target, flags), version=VERSION)
 
-    return built("kapi", name, SOURCES, build, version=VERSION)
+
+def run_kubectl(
+    kubeconfig: str | Path,
+    home: Path,
+    *args: str,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = 60,
+) -> subprocess.CompletedProcess[str]:
+    """A finished unmodified ``kubectl ARGS``, whatever its exit code; its caches are in ``home``, one server's."""
+    command = [str(find_kubectl()), "--kubeconfig", str(kubeconfig), *args]
+    whole = {**os.environ, "HOME": str(home), **(env or {})}
+    return subprocess.run(
+        command, input=stdin, capture_output=True, text=True, timeout=timeout_s, env=whole, check=False
+    )
+
+
+def said(done: subprocess.CompletedProcess[str], *, check: bool = True) -> str:
+    """What a command printed. Raises AssertionError with its words when it failed."""
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(map(str, done.args))}: {done.stderr}")
+    return done.stdout
 
 
 @contextlib.contextmanager

@@ -27,3 +27,13 @@ async def eventually(condition: Callable[[], object], what: str, *, within_s: fl
             msg = f"not within {within_s:g} s: {what} (last: {found!r})"
             raise AssertionError(msg)
         await asyncio.sleep(0.01)
+
+
+def wait_for(condition: Callable[[], T], what: str, within_s: float = 20.0) -> T:
+    """Ask again and again until ``condition`` gives something true, and give that back."""
+    end = time.monotonic() + within_s
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {within_s:g} s: {what} (last: {found!r})")
+        time.sleep(0.02)
+    return found

@@ -151,7 +151,7 @@ def test_the_status_is_managed_only_where_it_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [[{"manager": "x"}], [3], "x", [{"operation": "Apply", "apiVersion": "v1", "fieldsV1": 3}]]
+    "broken", [[{"manager": "x"}], [3], 3, "x", [{"operation": "Apply", "apiVersion": "v1", "fieldsV1": 3}]]
 )
 def test_managed_fields_that_cannot_be_read_stand_for_none(broken: Any) -> None:
     made = managers.updated(REEDS, None, reed({"height": 1}), broken, Who("a", "t1"))

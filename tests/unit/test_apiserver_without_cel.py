@@ -14,7 +14,7 @@ from scaup.apiserver.celengine import RuleError
 from scaup.apiserver.kinds import TRIGGERS
 from scaup.apiserver.writes import admitted
 
-CACHED: tuple[Any, ...] = (celengine._engine, celengine._matching, policies._checks)
+CACHED: tuple[Any, ...] = (celengine._engine, celengine._matching, celengine.is_there, policies._checks)
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ async def serve(settings: ApiServerSettings, life: Life, sock: socket.socket) ->
     store = Store(Kinds(), settings.kept_changes)
     api = Api(store, life.health, settings.max_watches)
     life.health.add("objects", store.why_not_ready)
+    life.health.add("default", api.writer.why_not_ready)
     server = HttpServer(api, sock)
     serving = asyncio.create_task(server.run(), name="serving")
     following = asyncio.create_task(_follow(settings, store, api, life), name="following")

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from scaup.apiserver.answers import ApiError
+from scaup.apiserver.guard import JSON, YAML
 
-JSON: Final = "application/json"
-YAML: Final = "application/yaml"
 TABLE: Final = "Table"
 PARTIAL: Final = "PartialObjectMetadata"
 PARTIAL_LIST: Final = "PartialObjectMetadataList"

@@ -21,7 +21,6 @@ from scaup.core.model.errors import (
 )
 
 RETRY_AFTER_S: Final = 1
-NO_SUCH_PATH: Final = "the server could not find the requested resource"
 _OWN_GROUPS: Final = ("/api/v1/", "/apis/apiextensions.k8s.io/v1/", "/apis/coordination.k8s.io/v1/")
 
 
@@ -39,6 +38,10 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
+
+    def cause(self) -> dict[str, str]:
+        """Its form in the details of a ``Status``."""
+        return {"reason": self.reason, "message": self.message, "field": self.path}
 
 
 def required(path: str, detail: str = "") -> Problem:
@@ -97,6 +100,13 @@ class ApiError(ScaupError):
         }
 
 
+class NoSuchPathError(ApiError):
+    """There is nothing of the kind, version or form that a path asks for."""
+
+    def __init__(self) -> None:
+        super().__init__(404, "NotFound", "the server could not find the requested resource")
+
+
 def _about(kind: Kind, name: str, as_kind: str = "") -> dict[str, Any]:
     group = {"group": kind.group} if kind.group else {}
     return {**({"name": name} if name else {}), **group, "kind": as_kind or kind.plural}
@@ -109,7 +119,7 @@ def not_found(kind: Kind, name: str) -> ApiError:
 
 def no_such_path() -> ApiError:
     """There is no such kind, version or path."""
-    return ApiError(404, "NotFound", NO_SUCH_PATH)
+    return NoSuchPathError()
 
 
 def is_no_page(error: ScaupError, path: str) -> bool:
@@ -117,7 +127,7 @@ def is_no_page(error: ScaupError, path: str) -> bool:
 
     Clients tell by it that a whole API is not installed (kn: "no or newer Knative Eventing API found").
     """
-    return isinstance(error, ApiError) and str(error) == NO_SUCH_PATH and not path.startswith(_OWN_GROUPS)
+    return isinstance(error, NoSuchPathError) and not path.startswith(_OWN_GROUPS)
 
 
 def already_exists(kind: Kind, name: str) -> ApiError:
@@ -161,7 +171,7 @@ def invalid_options(problems: Sequence[Problem], kind: str = "ListOptions") -> A
 
 def _invalid(what: str, about: dict[str, Any], problems: Sequence[Problem]) -> ApiError:
     said = str(problems[0]) if len(problems) == 1 else f"[{', '.join(map(str, problems))}]"
-    causes = [{"reason": p.reason, "message": p.message, "field": p.path} for p in problems]
+    causes = [problem.cause() for problem in problems]
     return ApiError(422, "Invalid", f"{what} is invalid: {said}", about | {"causes": causes})
 
 
@@ -179,7 +189,7 @@ def forbidden_object(kind: Kind, name: str, why: str, causes: Sequence[Problem] 
     """What is asked of this object is refused."""
     about = _about(kind, name)
     if causes:
-        about["causes"] = [{"reason": p.reason, "message": p.message, "field": p.path} for p in causes]
+        about["causes"] = [problem.cause() for problem in causes]
     return ApiError(403, "Forbidden", f'{kind.resource_name} "{name}" is forbidden: {why}', about)
 
 

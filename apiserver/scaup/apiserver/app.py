@@ -38,7 +38,7 @@ from scaup.apiserver.answers import ApiError
 from scaup.apiserver.kinds import NAMESPACES, Kind, Kinds
 from scaup.apiserver.objects import Object, in_version
 from scaup.apiserver.paths import Discovery, Target
-from scaup.apiserver.query import flag, is_dry_run, list_options
+from scaup.apiserver.query import OPTIONS, flag, is_dry_run, list_options
 from scaup.apiserver.store import Place, Store
 from scaup.apiserver.watch import Shaped, Watches, Wish
 from scaup.apiserver.writes import Writer
@@ -61,7 +61,6 @@ _VERBS: Final = {
 _MAX_WRITES: Final = 1000
 """Writes under way at a time; more are answered 429."""
 _SHAPES: Final = (accept.TABLE, accept.PARTIAL, accept.PARTIAL_LIST)
-_OPTIONS: Final = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 _OF_STATUS: Final = frozenset({"get", "update", "patch"})
 
 
@@ -196,7 +195,7 @@ class Api:
     # --- writing ------------------------------------------------------------------------------------------------
 
     async def _write(self, request: Request, kind: Kind, target: Target, call: _Call) -> Response:
-        dry = is_dry_run(request.query_params, options=_OPTIONS.get(call.verb, "DeleteOptions"))
+        dry = is_dry_run(request.query_params, options=OPTIONS.get(call.verb, "DeleteOptions"))
         objects = guard.OBJECTS if kind.is_custom else guard.CORE_OBJECTS
         who = self._manager(request, call.verb)
         match call.verb:
@@ -221,12 +220,12 @@ class Api:
 
     def _manager(self, request: Request, verb: str) -> str:
         """Who writes, as ``managedFields`` will name it."""
-        if verb not in _OPTIONS:
+        if verb not in OPTIONS:
             return ""
         sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         is_apply = verb == "patch" and sent == guard.APPLY_PATCH
         agent = request.headers.get("user-agent", "")
-        return managers.named(request.query_params, agent, _OPTIONS[verb], is_apply=is_apply)
+        return managers.named(request.query_params, agent, OPTIONS[verb], is_apply=is_apply)
 
     async def _delete(self, request: Request, kind: Kind, target: Target, call: _Call) -> Response:
         data = await body.read_bytes(request)
@@ -297,11 +296,11 @@ def _discovered(request: Request, asked: Discovery, kinds: Kinds) -> Response:
     headers = {"cache-control": "public", "vary": "Accept", "etag": tag}
     if request.headers.get("if-none-match") == tag:
         return Response(None, 304, headers)
-    return Response(whole, 200, headers, media_type=f"{accept.JSON};g=apidiscovery.k8s.io;v=v2;as={accept.DISCOVERY}")
+    return Response(whole, 200, headers, media_type=f"{guard.JSON};g=apidiscovery.k8s.io;v=v2;as={accept.DISCOVERY}")
 
 
 def _said(whole: dict[str, Any], status: int, media: str) -> Response:
-    if media == accept.JSON:
+    if media == guard.JSON:
         return _json(whole, status)
     text = yaml.dump(whole, Dumper=_Dumper, sort_keys=True, allow_unicode=True)
     return Response(text, status, {"cache-control": "no-cache, private"}, media_type=media)

@@ -27,6 +27,7 @@ class RuleError(Exception):
         self.picture = picture
 
 
+@cache
 def is_there() -> bool:
     """Whether there is an engine for this platform. Without one no rule and no policy is evaluated."""
     try:

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from scaup.apiserver.answers import ApiError
+from scaup.apiserver.answers import ApiError, not_found
 from scaup.apiserver.kinds import CRDS, NAMESPACES, Kind
 from scaup.apiserver.objects import (
     CLEANUP,
@@ -59,7 +59,7 @@ class Collector:
             self._dependents.setdefault(uid, set()).add(place)
         if new is not None and (_owners(new) or "deletionTimestamp" in new["metadata"]):
             self._want(place)
-        if old is None and place.namespace and self._is_going(place.namespace):  # it came too late to be overlooked
+        if old is None and place.namespace and self._writer.is_going(place.namespace):  # too late to be overlooked
             self._want(Place(NAMESPACES.resource, "", place.namespace))
         if new is None and old is not None:
             for dependent in self._dependents.get(old["metadata"].get("uid", ""), ()):
@@ -69,10 +69,6 @@ class Collector:
         for uid in _owners(old):  # its owner may have waited for it
             if (owner := self._owner_place(uid, old)) is not None:
                 self._want(owner)
-
-    def _is_going(self, namespace: str) -> bool:
-        found = self._store.get(Place(NAMESPACES.resource, "", namespace))
-        return found is not None and "deletionTimestamp" in found["metadata"]
 
     def _want(self, place: Place) -> None:
         self._queue[place] = None
@@ -199,7 +195,7 @@ class Collector:
     async def _change(self, place: Place, kind: Kind, changed: Callable[[Object], Object]) -> None:
         def decide(present: Object | None) -> Decision:
             if present is None:
-                raise ApiError(404, "NotFound", place.name)
+                raise not_found(kind, place.name)
             return settled(kind, present, changed(present))
 
         await self._store.change(place, decide)

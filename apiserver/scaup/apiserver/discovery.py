@@ -63,6 +63,11 @@ def _verbs(kind: Kind) -> list[str]:
     return [verb for verb in _VERBS if kind is not NAMESPACES or verb != "deletecollection"]
 
 
+def _further_names(kind: Kind) -> dict[str, list[str]]:
+    found = {"shortNames": list(kind.short_names), "categories": list(kind.categories)}
+    return {field: names for field, names in found.items() if names}
+
+
 def _entries(kind: Kind) -> list[dict[str, Any]]:
     common = {"namespaced": kind.is_namespaced, "kind": kind.kind}
     whole: dict[str, Any] = {
@@ -70,11 +75,8 @@ def _entries(kind: Kind) -> list[dict[str, Any]]:
         "singularName": kind.singular or kind.kind.lower(),
         **common,
         "verbs": _verbs(kind),
+        **_further_names(kind),
     }
-    if kind.short_names:
-        whole["shortNames"] = list(kind.short_names)
-    if kind.categories:
-        whole["categories"] = list(kind.categories)
     if not kind.has_status:
         return [whole]
     return [whole, {"name": f"{kind.plural}/status", "singularName": "", **common, "verbs": _STATUS_VERBS}]
@@ -105,11 +107,8 @@ def _resource(kind: Kind) -> dict[str, Any]:
         "scope": "Namespaced" if kind.is_namespaced else "Cluster",
         "singularResource": kind.singular or kind.kind.lower(),
         "verbs": _verbs(kind),
+        **_further_names(kind),
     }
-    if kind.short_names:
-        whole["shortNames"] = list(kind.short_names)
-    if kind.categories:
-        whole["categories"] = list(kind.categories)
     if kind.has_status:
         whole["subresources"] = [{"subresource": "status", "responseKind": made, "verbs": _STATUS_VERBS}]
     return whole

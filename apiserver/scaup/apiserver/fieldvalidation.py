@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
-from scaup.apiserver.answers import ApiError, Problem, bad_request, unsupported
+from scaup.apiserver.answers import ApiError, Problem, bad_request, invalid_options, unsupported
 from scaup.apiserver.kinds import Kind
+from scaup.apiserver.query import OPTIONS
 from scaup.apiserver.shown import shown
 from scaup.core.bus.kv import dumps
 
 _MODES: Final = ("", "Ignore", "Strict", "Warn")
-_OPTIONS: Final = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 _MOST: Final = 64
 """Warnings of one request."""
 
@@ -31,8 +31,8 @@ class FieldValidation:
         self.mode = asked or "Warn"
         self.twice: list[str] = []
         self.warnings: list[str] = []
-        if asked not in _MODES and verb in _OPTIONS:
-            raise _unknown_mode(asked, _OPTIONS[verb])
+        if asked not in _MODES and verb in OPTIONS:
+            raise invalid_options([unsupported("fieldValidation", asked, _MODES)], OPTIONS[verb])
 
     def judge(self, kind: Kind, made: Any, unknown: list[str]) -> None:
         """Say what was found, or raise ApiError where that was asked for."""
@@ -74,16 +74,6 @@ def cannot_be(kind: Kind, why: str) -> ApiError:
     return bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}')
 
 
-def _unknown_mode(asked: str, options: str) -> ApiError:
-    problem = unsupported("fieldValidation", asked, _MODES)
-    details = {"group": "meta.k8s.io", "kind": options, "causes": [_cause(problem)]}
-    return ApiError(422, "Invalid", f'{options}.meta.k8s.io "" is invalid: {problem}', details)
-
-
 def _patch_refused(made: Any, why: str) -> ApiError:
     problem = Problem("patch", "FieldValueInvalid", f"Invalid value: {shown(dumps(made).decode())}: {why}")
-    return ApiError(422, "Invalid", f' "" is invalid: {problem}', {"causes": [_cause(problem)]})
-
-
-def _cause(problem: Problem) -> dict[str, str]:
-    return {"reason": problem.reason, "message": problem.message, "field": problem.path}
+    return ApiError(422, "Invalid", f' "" is invalid: {problem}', {"causes": [problem.cause()]})

@@ -102,7 +102,7 @@ def updated(kind: Kind, present: Object | None, made: Object, given: Any, who: W
 
     ``given`` are the ``managedFields`` of the request: None for those that are there, ``[{}]`` for none from now on.
     """
-    if given is not None and all(one == {} for one in given) and isinstance(given, list):
+    if isinstance(given, list) and all(one == {} for one in given):
         return _with_managed(made, None)
     managed = _read(given if given is not None else (present or {"metadata": {}})["metadata"].get("managedFields"))
     change = fieldsets.difference(present or {}, made, schema_of(kind))

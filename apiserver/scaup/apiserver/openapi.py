@@ -1,7 +1,7 @@
 """OpenAPI v3 of the kinds that are there now: what ``kubectl explain``, ``apply`` and ``create`` ask for. Pure.
 
-Kinds with a CRD are described by their own schema, all others by ``shapes``. Version 2 is not served: kubectl asks for
-it only where version 3 is missing.
+Kinds with a CRD are described by their own schema, all others by ``shapes``. Of version 2 there is little
+(``openapiv2``).
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ _VALIDATION: Final = {
     "description": "What becomes of unknown fields and fields that stand twice: Ignore, Warn or Strict.",
     "schema": {"type": "string", "uniqueItems": True},
 }
-_ACTIONS: Final = {"get": "get", "put": "put", "patch": "patch", "delete": "delete", "post": "post"}
 
 
 def document(path: str, kinds: Kinds) -> Schema | None:
@@ -176,7 +175,7 @@ def _operation(kind: Kind, method: str) -> Schema:
     schema = {"$ref": f"#/components/schemas/{_name(kind)}"}
     found: Schema = {
         "responses": {"200": {"description": "OK", "content": {"application/json": {"schema": schema}}}},
-        "x-kubernetes-action": _ACTIONS[method],
+        "x-kubernetes-action": method,
         "x-kubernetes-group-version-kind": _gvk(kind),
     }
     if method in _WRITES:

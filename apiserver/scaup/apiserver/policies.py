@@ -15,7 +15,7 @@ import orjson
 
 from scaup.apiserver.answers import ApiError
 from scaup.apiserver.celengine import RuleError, compiled, given, is_there
-from scaup.apiserver.kinds import Kind
+from scaup.apiserver.kinds import Kind, Resource
 
 Ask = Callable[[Any], Any]
 
@@ -38,9 +38,9 @@ class _Checks:
 
 def refusal(kind: Kind, made: dict[str, Any], present: dict[str, Any] | None) -> ApiError | None:
     """The first policy that denies the object in the place of ``present``, in Kubernetes' words."""
-    checks = _checks().get((kind.group, kind.plural)) if is_there() else None
-    if checks is None:
+    if kind.resource not in _policies() or not is_there():
         return None
+    checks = _checks(kind.resource)
     values = given({"object": made, "oldObject": present})
     if _holds(checks.whole, values):
         return None
@@ -66,25 +66,33 @@ def _holds(ask: Ask, values: Any) -> bool:
 
 
 @cache
-def _checks() -> dict[tuple[str, str], _Checks]:
+def _policies() -> dict[Resource, Any]:
+    """The policies as they were written, by what they are about."""
     text = files("scaup.apiserver").joinpath("definitions/policies.json").read_bytes()
-    found: dict[tuple[str, str], _Checks] = {}
+    found = {}
     for policy in orjson.loads(text):
-        spec = policy["spec"]
-        rule = spec["matchConstraints"]["resourceRules"][0]
-        variables = spec.get("variables") or []
-        whole = " && ".join(f"({one['expression']})" for one in spec["validations"])
-        each = [
-            _Check(
-                policy["metadata"]["name"],
-                compiled(_bound(variables, one["expression"])),
-                compiled(_bound(variables, one["messageExpression"])) if "messageExpression" in one else None,
-                one.get("message") or f"failed expression: {one['expression']}",
-            )
-            for one in spec["validations"]
-        ]
-        found[rule["apiGroups"][0], rule["resources"][0]] = _Checks(compiled(_bound(variables, whole)), each)
+        rule = policy["spec"]["matchConstraints"]["resourceRules"][0]
+        found[Resource(rule["apiGroups"][0], rule["resources"][0])] = policy
     return found
+
+
+@cache
+def _checks(resource: Resource) -> _Checks:
+    """The checks of a policy, compiled when the first object of its kind is written: that loads the engine."""
+    policy = _policies()[resource]
+    spec = policy["spec"]
+    variables = spec.get("variables") or []
+    whole = " && ".join(f"({one['expression']})" for one in spec["validations"])
+    each = [
+        _Check(
+            policy["metadata"]["name"],
+            compiled(_bound(variables, one["expression"])),
+            compiled(_bound(variables, one["messageExpression"])) if "messageExpression" in one else None,
+            one.get("message") or f"failed expression: {one['expression']}",
+        )
+        for one in spec["validations"]
+    ]
+    return _Checks(compiled(_bound(variables, whole)), each)
 
 
 def _bound(variables: list[dict[str, str]], expression: str) -> str:

@@ -7,6 +7,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import orjson
 
@@ -15,9 +16,13 @@ from scaup.apiserver.answers import Problem, forbidden_field, unsupported
 from scaup.apiserver.kinds import Kind
 from scaup.apiserver.paths import Target
 from scaup.apiserver.selectors import Test, both, field_selector, label_selector
+from scaup.apiserver.shown import shown
 from scaup.apiserver.window import Name
 
 Query = Mapping[str, str]
+
+OPTIONS: Final = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
+"""What Kubernetes calls the options of a write, by its verb; those of a deletion stand in its body too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +127,7 @@ def is_dry_run(query: Query, body: object = None, *, options: str) -> bool:
     if isinstance(body, dict) and isinstance(body.get("dryRun"), list):
         asked += body["dryRun"]
     if any(mode != "All" for mode in asked):
-        shown = orjson.dumps(asked).decode()
-        why = f'Unsupported value: {shown}: supported values: "All"'
+        why = f'Unsupported value: {shown(asked)}: supported values: "All"'
         raise answers.invalid_options([Problem("dryRun", "FieldValueNotSupported", why)], options)
     return bool(asked)
 
@@ -143,4 +147,4 @@ def _revision(text: str) -> int | None:
 
 
 def _quoted(text: str) -> str:
-    return orjson.dumps(text[:200]).decode()
+    return shown(text[:200])

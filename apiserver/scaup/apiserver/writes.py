@@ -84,13 +84,7 @@ class Writer:
                 raise answers.already_exists(kind, name)
             return Put(made)
 
-        place = Place(kind.resource, namespace, name)
-        if namespace:
-            await self._prepare(kind, place, is_dry_run=is_dry_run)
-        done = await self.store.change(place, decide, is_dry_run=is_dry_run)
-        if namespace and not is_dry_run:  # it may have gone meanwhile
-            await self.ensure_namespace(namespace)
-        return done.object
+        return await self._in_namespace(kind, Place(kind.resource, namespace, name), decide, is_dry_run=is_dry_run)
 
     async def replace(
         self, kind: Kind, target: Target, body: Any, *, manager: str = _OURSELVES, is_dry_run: bool = False
@@ -155,19 +149,22 @@ class Writer:
             return objects.settled(kind, present, _managed_as(made, whole))
 
         place = Place(kind.resource, target.namespace, target.name)
-        if target.namespace:
-            await self._prepare(kind, place, is_dry_run=is_dry_run)
-        done = await self.store.change(place, decide, is_dry_run=is_dry_run)
-        if target.namespace and is_new and not is_dry_run:  # as in _store_new
-            await self.ensure_namespace(target.namespace)
-        return objects.in_version(done.object, kind), is_new
+        done = await self._in_namespace(kind, place, decide, is_dry_run=is_dry_run)
+        return objects.in_version(done, kind), is_new
 
-    async def _prepare(self, kind: Kind, place: Place, *, is_dry_run: bool) -> None:
-        """See to the Namespace of what may be made there."""
-        if self.store.get(place) is None:
+    async def _in_namespace(
+        self, kind: Kind, place: Place, decide: Callable[[Object | None], Decision], *, is_dry_run: bool
+    ) -> Object:
+        """Do a change that may make an object, and see to its Namespace."""
+        is_missing = self.store.get(place) is None
+        if place.namespace and is_missing:
             self._require_lasting(kind, place.namespace, place.name)
             if not is_dry_run:
                 await self.ensure_namespace(place.namespace)
+        done = await self.store.change(place, decide, is_dry_run=is_dry_run)
+        if place.namespace and is_missing and not is_dry_run:  # it may have gone meanwhile
+            await self.ensure_namespace(place.namespace)
+        return done.object
 
     async def _change(
         self, kind: Kind, target: Target, wanted: Callable[[Object], Any], manager: str, *, is_dry_run: bool
@@ -224,6 +221,11 @@ class Writer:
             if error.reason != "AlreadyExists":
                 raise
 
+    def why_not_ready(self) -> str | None:
+        """For the readiness check: who asks which cluster this is, asks for ``default``."""
+        is_there = self.store.get(Place(NAMESPACES.resource, "", "default")) is not None
+        return None if is_there else "the Namespace default is not made yet"
+
     async def keep_default_namespace(self) -> None:
         """``default`` is always there. Never ends."""
         with self.store.shelf(NAMESPACES.resource).window.listening() as changed:
@@ -261,10 +263,14 @@ class Writer:
             part = queue[start : start + _AT_ONCE]
             await asyncio.gather(*(self.remove_if_there(k, Place(k.resource, *name)) for k, name in part))
 
+    def is_going(self, namespace: str) -> bool:
+        """Whether a Namespace is being deleted."""
+        found = self.store.get(Place(NAMESPACES.resource, "", namespace))
+        return found is not None and "deletionTimestamp" in found["metadata"]
+
     def _require_lasting(self, kind: Kind, namespace: str, name: str) -> None:
         """Raise ApiError 403 where the Namespace is being deleted: what is made in it could be overlooked."""
-        found = self.store.get(Place(NAMESPACES.resource, "", namespace))
-        if found is not None and "deletionTimestamp" in found["metadata"]:
+        if self.is_going(namespace):
             cause = Problem("metadata.namespace", "NamespaceTerminating", f"namespace {namespace} is being terminated")
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             raise answers.forbidden_object(kind, name, why, [cause])
