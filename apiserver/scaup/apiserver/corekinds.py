@@ -25,10 +25,13 @@ _A_KEY: Final = (
 _NAMED: Final = "kubernetes.io/metadata.name"
 
 
-def with_defaults(kind: Kind, made: Object) -> Object:
-    """The object with what was left out filled in; wrong shapes stay for the checks."""
+def with_defaults(kind: Kind, made: Object, present: Object | None = None) -> Object:
+    """The object that is to be stored in the place of ``present``, with what was left out filled in.
+
+    Wrong shapes stay for the checks.
+    """
     if kind.resource == NAMESPACES.resource:
-        return _namespace(made)
+        return _namespace(made, present)
     if kind.resource == SERVICES:
         return _service(made)
     return _secret(made) if kind.resource == SECRETS else made
@@ -43,13 +46,19 @@ def problems(kind: Kind, made: Object, present: Object | None) -> list[Problem]:
     return [*_key_problems(made), *_change_problems(made, present)]
 
 
-def _namespace(made: Object) -> Object:
+def _namespace(made: Object, present: Object | None) -> Object:
+    """A Namespace is held by its contents, whatever a client says: what holds it is not taken from a later write."""
     metadata = made["metadata"]
     labels = metadata.get("labels") or {}
     if isinstance(labels, dict):
         metadata = {**metadata, "labels": {**labels, _NAMED: metadata["name"]}}
-    is_going = "deletionTimestamp" in metadata
-    spec = (made.get("spec") or {}) if is_going else {"finalizers": ["kubernetes"]} | (made.get("spec") or {})
+    spec = made.get("spec") or {}
+    if isinstance(spec, dict):
+        given = (present if present is not None else made).get("spec") or {}
+        said = given.get("finalizers")
+        held: list[Any] = said if isinstance(said, list) else []
+        held = [*held, *(["kubernetes"] if present is None and "kubernetes" not in held else [])]
+        spec = {k: v for k, v in spec.items() if k != "finalizers"} | ({"finalizers": held} if held else {})
     return {**made, "metadata": metadata, "spec": spec, "status": made.get("status") or {"phase": "Active"}}
 
 
