@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from typing import Any
 
 import aiohttp
+import orjson
 import pytest
 
 from scaup.apiserver import app
@@ -16,9 +18,17 @@ from scaup.apiserver.settings import ApiServerSettings
 from scaup.core.http.server import bind
 from scaup.core.runtime.lifecycle import Life
 from scaup.core.runtime.settings import BusSettings
-from tests.support.apiserver import BROKERS, CONFIG_MAPS, ApiClient, api_server, broker, config_map
+from tests.support.apiserver import BROKERS, CONFIG_MAPS, ApiClient, api_server, broker
 from tests.support.natsserver import NatsServer
 from tests.support.waiting import eventually
+
+EVENTS = "/api/v1/namespaces/default/events"
+
+
+def event(message: str) -> dict[str, Any]:
+    """An Event, whose message may be of any length."""
+    about = {"kind": "Broker", "name": "b", "namespace": "default"}
+    return {"metadata": {"name": "e"}, "involvedObject": about, "message": message}
 
 
 async def test_requests_of_web_pages_and_under_foreign_names_are_forbidden(nats: NatsServer) -> None:
@@ -55,14 +65,13 @@ async def test_writes_that_a_form_could_send_are_not_taken(nats: NatsServer) -> 
 
 async def test_a_body_may_be_large_and_not_larger(nats: NatsServer) -> None:
     async with api_server(nats.url) as api:
-        frame = len(b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"data":{"a":""}}')
-        exactly = config_map(a="x" * (LIMIT - frame))
-        over = await api("POST", CONFIG_MAPS, config_map(a="x" * (LIMIT - frame + 1)))
+        frame = len(orjson.dumps(event("")))
+        over = await api("POST", EVENTS, event("x" * (LIMIT - frame + 1)))
         assert (over.status, over.body["reason"]) == (413, "RequestEntityTooLarge")
-        at_limit = await api("POST", CONFIG_MAPS, exactly)
+        at_limit = await api("POST", EVENTS, event("x" * (LIMIT - frame)))
         assert at_limit.status == 413, "the body is within the limit, the bus does not take such an object"
         assert "larger than the bus takes" in at_limit.body["message"]
-        assert (await api("POST", CONFIG_MAPS, config_map(a="x" * 1_900_000))).status == 201
+        assert (await api("POST", EVENTS, event("x" * 1_900_000))).status == 201
 
 
 async def test_a_body_without_a_length_is_cut_off_at_the_limit(nats: NatsServer) -> None:

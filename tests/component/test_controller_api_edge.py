@@ -18,7 +18,7 @@ from aiohttp import web
 from kubernetes.aio.config import incluster_config
 
 from scaup.controller import kube
-from scaup.controller.api import Identity
+from scaup.controller.api import BROKER_KIND, Identity
 from scaup.controller.conditions import ready, true
 from scaup.controller.kube import Api, ApiError, ApiRefusedError, ApiUnreachableError
 from scaup.controller.observe import Collection
@@ -216,6 +216,39 @@ async def test_no_refusal_takes_away_what_was_listed_before(tmp_path: Path) -> N
         while not (ducks.state == "listed" and not ducks.problem and not answers):
             assert isinstance(ducks.look(REF), Found)
             await asyncio.sleep(0.01)
+
+
+async def test_what_does_not_say_which_cluster_it_is_is_asked_again_before_anything_is_listed(tmp_path: Path) -> None:
+    is_begun, seen = False, []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append(request.path)
+        if request.path == "/api/v1/namespaces/default" and is_begun:
+            return web.json_response({"metadata": {"uid": "here"}})
+        if request.path.startswith("/api/v1/"):
+            return refusal(404, "not found")
+        return await stream(request, then_wait=True) if "watch" in request.query else listed()
+
+    brokers = Collection(BROKER_KIND, lambda: None)
+    async with standin(tmp_path, answer) as api, following(brokers, api):
+        await eventually(lambda: len(seen) >= 4, "it is asked twice")
+        assert (brokers.was_listed, brokers.cluster) == (False, "")
+        assert "which cluster it is" in brokers.problem
+        is_begun = True
+        await eventually(lambda: brokers.was_listed, "the Brokers are listed")
+        assert brokers.cluster == "here"
+
+
+async def test_a_cluster_whose_namespaces_may_not_be_read_is_followed_without_its_name(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path.startswith("/api/v1/"):
+            return refusal(403, "no")
+        return await stream(request, then_wait=True) if "watch" in request.query else listed()
+
+    brokers = Collection(BROKER_KIND, lambda: None)
+    async with standin(tmp_path, answer) as api, following(brokers, api):
+        await eventually(lambda: brokers.was_listed, "the Brokers are listed")
+        assert brokers.cluster == ""
 
 
 async def test_an_api_that_always_fails_is_not_asked_in_a_busy_loop(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.contract import MERGE, Server
 from tests.support.ponds import made, patched, pond, reed
+from tests.support.refusals import SUBDOMAIN
 
 pytestmark = pytest.mark.real
 
@@ -125,11 +126,6 @@ def test_a_dry_run_of_another_kind_is_refused(server: Server, ponds: str, method
 
 # --- refusals -------------------------------------------------------------------------------------
 
-SUBDOMAIN = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
-    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-)
 NAME_PART = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
     "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "

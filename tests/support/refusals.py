@@ -5,6 +5,11 @@ from __future__ import annotations
 from tests.support.contract import Answer
 
 Cause = tuple[str, str, str]
+SUBDOMAIN = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
 UNCHECKED = (
     "FieldValueInvalid",
     "<nil>",

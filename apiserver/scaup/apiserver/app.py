@@ -41,7 +41,7 @@ from scaup.apiserver.paths import Discovery, Target
 from scaup.apiserver.query import OPTIONS, flag, is_dry_run, list_options
 from scaup.apiserver.store import Place, Store
 from scaup.apiserver.watch import Shaped, Watches, Wish
-from scaup.apiserver.writes import Writer
+from scaup.apiserver.writes import Writer, delete_options
 from scaup.core.model.errors import ScaupError
 from scaup.core.runtime.health import Health
 from scaup.core.runtime.observe import healthz, readyz
@@ -238,7 +238,8 @@ class Api:
                 kind, await self.writer.delete(kind, target, asked, request.query_params, is_dry_run=dry)
             )
         options = list_options(request.query_params, kind, target)
-        deleted = await self.writer.delete_collection(kind, options.is_wanted, is_dry_run=dry)
+        each = delete_options(asked, request.query_params)
+        deleted = await self.writer.delete_collection(kind, options.is_wanted, each, is_dry_run=dry)
         return call.list(kind, reads.Part(deleted, {"resourceVersion": str(self._store.revision)}))
 
 

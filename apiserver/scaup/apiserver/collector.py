@@ -33,6 +33,7 @@ log = structlog.get_logger()
 
 _RETRY_S: Final = 0.5
 _AT_ONCE: Final = 50
+_WITH_ALL: Final = Preconditions(policy="Background")
 
 
 class Collector:
@@ -123,7 +124,10 @@ class Collector:
         if kept:
             await self._change(place, kind, lambda present: _with_owners(present, kept))
             return
-        policy = "Foreground" if waiting and self._dependents.get(whole["metadata"]["uid"]) else "Background"
+        dependents = self._dependents.get(whole["metadata"]["uid"], ())
+        policy = "Foreground" if waiting and dependents else ""  # then what the object's own finalizers say
+        if waiting and any(map(self._waits, dependents)):  # owners in a circle: each would wait for the other
+            await self._change(place, kind, _unblocking)
         log.info("collector.deleted", kind=kind.kind, namespace=place.namespace, name=place.name, policy=policy)
         asked = Preconditions(whole["metadata"]["uid"], None, policy)
         await self._writer.remove(kind, place, asked)
@@ -138,8 +142,12 @@ class Collector:
         owner = self._store.get(place)
         if owner is None or owner["metadata"].get("uid") != reference.get("uid"):
             return "gone"
-        is_waiting = "deletionTimestamp" in owner["metadata"] and FOREGROUND in _finalizers(owner)
-        return "waits" if is_waiting else "there"
+        return "waits" if self._waits(place) else "there"
+
+    def _waits(self, place: Place) -> bool:
+        """Whether an object is there only until its dependents are gone."""
+        found = self._store.get(place)
+        return found is not None and "deletionTimestamp" in found["metadata"] and FOREGROUND in _finalizers(found)
 
     def _owner_place(self, uid: str, dependent: Object | None) -> Place | None:
         for reference in ((dependent or {}).get("metadata") or {}).get("ownerReferences") or ():
@@ -162,7 +170,8 @@ class Collector:
             await self._change(place, kind, lambda present: _without_finalizer(present, ORPHAN))
         elif FOREGROUND in finalizers:
             for dependent in dependents:
-                self._want(dependent)
+                if not self._waits(dependent):  # else it is on its way, and in a circle we would never rest
+                    self._want(dependent)
             if not any(_blocks(self._store.get(dependent), uid) for dependent in dependents):
                 await self._change(place, kind, lambda present: _without_finalizer(present, FOREGROUND))
         elif kind.resource == NAMESPACES.resource:
@@ -176,7 +185,7 @@ class Collector:
         """Delete what is inside; where nothing is left, let go of the whole."""
         for start in range(0, len(contents), _AT_ONCE):
             part = contents[start : start + _AT_ONCE]
-            await asyncio.gather(*(self._writer.remove_if_there(k, one) for k, one in part))
+            await asyncio.gather(*(self._writer.remove_if_there(k, one, _WITH_ALL) for k, one in part))
         if any(self._store.get(one) is not None for _, one in contents):
             return  # held by finalizers: the last that goes brings us here again
         await self._change(place, kind, lambda present: _without_finalizer(_without_kubernetes(present), CLEANUP))
@@ -224,6 +233,16 @@ def _with_owners(present: Object, kept: list[Object]) -> Object:
     made["metadata"].pop("ownerReferences", None)
     if kept:
         made["metadata"]["ownerReferences"] = kept
+    return made
+
+
+def _unblocking(present: Object) -> Object:
+    """A dependent that no owner waits for."""
+    made = without_revision(present)
+    owners = made["metadata"].get("ownerReferences") or ()
+    made["metadata"]["ownerReferences"] = [
+        {**one, "blockOwnerDeletion": False} if one.get("blockOwnerDeletion") else one for one in owners
+    ]
     return made
 
 

@@ -6,12 +6,13 @@ Services are names that sinks are found by: no address is allocated to them.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import Any, Final
 
-from scaup.apiserver.answers import Problem, forbidden_field, wrong
+from scaup.apiserver.answers import Problem, forbidden_field, required, unsupported, wrong
+from scaup.apiserver.formats import is_of_format
 from scaup.apiserver.kinds import NAMESPACES, Kind, Resource
+from scaup.apiserver.metadata import label_problem
 from scaup.apiserver.objects import Object
 
 SERVICES: Final = Resource("", "services")
@@ -22,13 +23,20 @@ _A_KEY: Final = (
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.' "
     "(e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
 )
+_LONGEST_KEY: Final = 253
+_MAX_DATA: Final = 1024 * 1024
+_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
 _NAMED: Final = "kubernetes.io/metadata.name"
 
 
-def with_defaults(kind: Kind, made: Object) -> Object:
-    """The object with what was left out filled in; wrong shapes stay for the checks."""
+def with_defaults(kind: Kind, made: Object, present: Object | None = None) -> Object:
+    """The object that is to be stored in the place of ``present``, with what was left out filled in.
+
+    Wrong shapes stay for the checks.
+    """
     if kind.resource == NAMESPACES.resource:
-        return _namespace(made)
+        return _namespace(made, present)
     if kind.resource == SERVICES:
         return _service(made)
     return _secret(made) if kind.resource == SECRETS else made
@@ -40,16 +48,22 @@ def problems(kind: Kind, made: Object, present: Object | None) -> list[Problem]:
         return _service_problems(made)
     if kind.resource not in {CONFIG_MAPS, SECRETS}:
         return []
-    return [*_key_problems(made), *_change_problems(made, present)]
+    return [*_data_problems(kind, made), *_change_problems(kind, made, present)]
 
 
-def _namespace(made: Object) -> Object:
+def _namespace(made: Object, present: Object | None) -> Object:
+    """A Namespace is held by its contents, whatever a client says: what holds it is not taken from a later write."""
     metadata = made["metadata"]
     labels = metadata.get("labels") or {}
     if isinstance(labels, dict):
         metadata = {**metadata, "labels": {**labels, _NAMED: metadata["name"]}}
-    is_going = "deletionTimestamp" in metadata
-    spec = (made.get("spec") or {}) if is_going else {"finalizers": ["kubernetes"]} | (made.get("spec") or {})
+    spec = made.get("spec") or {}
+    if isinstance(spec, dict):
+        given = (present if present is not None else made).get("spec") or {}
+        said = given.get("finalizers")
+        held: list[Any] = said if isinstance(said, list) else []
+        held = [*held, *(["kubernetes"] if present is None and "kubernetes" not in held else [])]
+        spec = {k: v for k, v in spec.items() if k != "finalizers"} | ({"finalizers": held} if held else {})
     return {**made, "metadata": metadata, "spec": spec, "status": made.get("status") or {"phase": "Active"}}
 
 
@@ -80,46 +94,87 @@ def _secret(made: Object) -> Object:
 
 
 def _service_problems(made: Object) -> list[Problem]:
+    spec = made.get("spec") or {}
+    ports = [port if isinstance(port, dict) else {} for port in spec.get("ports") or ()]
+    is_elsewhere = spec.get("type") == "ExternalName"
     found = []
-    ports = (made.get("spec") or {}).get("ports") or ()
+    if not ports and not is_elsewhere and spec.get("clusterIP") != "None":
+        found.append(required("spec.ports"))
+    if is_elsewhere and not spec.get("externalName"):
+        found.append(required("spec.externalName"))
+    names: set[str] = set()
     for number, port in enumerate(ports):
-        for field in ("port", "targetPort"):
-            value = port.get(field) if isinstance(port, dict) else None
-            if isinstance(value, int) and not 1 <= value <= 65535:
-                path = f"spec.ports[{number}].{field}"
-                found.append(wrong(path, value, "must be between 1 and 65535, inclusive"))
+        path = f"spec.ports[{number}]"
+        found += _port_problems(path, port, is_alone=len(ports) == 1)
+        name = port.get("name") or ""
+        if name and name in names:
+            found.append(Problem(f"{path}.name", "FieldValueDuplicate", f'Duplicate value: "{name}"'))
+        names.add(name)
+    if spec.get("type", "ClusterIP") not in _TYPES:
+        found.append(unsupported("spec.type", spec["type"], _TYPES))
     return found
 
 
-def _key_problems(made: Object) -> list[Problem]:
+def _port_problems(path: str, port: Object, *, is_alone: bool) -> list[Problem]:
     found = []
+    if not (name := port.get("name")):
+        found += [] if is_alone else [required(f"{path}.name")]
+    elif why := label_problem(name):
+        found.append(wrong(f"{path}.name", name, why))
+    for field in ("port", "targetPort"):
+        value = port.get(field)
+        if isinstance(value, int) and not 1 <= value <= 65535:
+            found.append(wrong(f"{path}.{field}", value, "must be between 1 and 65535, inclusive"))
+    if port.get("protocol", "TCP") not in _PROTOCOLS:
+        found.append(unsupported(f"{path}.protocol", port["protocol"], _PROTOCOLS))
+    return found
+
+
+def _data_problems(kind: Kind, made: Object) -> list[Problem]:
+    is_secret = kind.resource == SECRETS
+    encoded = "data" if is_secret else "binaryData"
+    found, size = [], 0
     for field in ("data", "binaryData"):
         values = made.get(field)
-        if isinstance(values, dict):
-            unfit = [key for key in values if not _KEY.fullmatch(key)]
-            found += [wrong(f"{field}[{key}]", key, _A_KEY) for key in unfit]
-        elif values is not None:
-            found.append(wrong(field, values, "must be an object of strings"))
-    is_secret = "type" in made
-    for field in ("data",) if is_secret else ("binaryData",):
-        values = made.get(field)
-        if isinstance(values, dict):
-            found += [wrong(f"{field}[{k}]", v, "must be base64") for k, v in values.items() if not _is_base64(v)]
+        if not isinstance(values, dict):
+            found += [] if values is None else [wrong(field, values, "must be an object of strings")]
+            continue
+        for key, value in values.items():
+            found += [wrong(f"{field}[{key}]", key, why) for why in _unfit_key(key)]
+            if field == encoded and not (isinstance(value, str) and is_of_format("byte", value)):
+                found.append(wrong(f"{field}[{key}]", value, "must be base64"))
+            elif field == encoded:
+                size += len(base64.b64decode(value))
+            elif isinstance(value, str):
+                size += len(value.encode("utf-8", "surrogatepass"))
+    twice = [key for key in made.get("data") or () if key in (made.get("binaryData") or ())]
+    found += [wrong(f"data[{key}]", key, "duplicate of key present in binaryData") for key in twice]
+    if size > _MAX_DATA:
+        text = f"Too long: may not be more than {_MAX_DATA} bytes"
+        found.append(Problem("data" if is_secret else "[]", "FieldValueTooLong", text))
     return found
 
 
-def _is_base64(value: Any) -> bool:
-    try:
-        base64.b64decode(value, validate=True)
-    except (binascii.Error, TypeError, ValueError):
-        return False
-    return True
+def _unfit_key(key: str) -> list[str]:
+    """Why this is no key of a ConfigMap or Secret: it could be the name of a file."""
+    found = [f"must be no more than {_LONGEST_KEY} characters"] if len(key) > _LONGEST_KEY else []
+    if not _KEY.fullmatch(key):
+        found.append(_A_KEY)
+    if key in {".", ".."}:
+        found.append(f"must not be '{key}'")
+    elif key.startswith(".."):
+        found.append("must not start with '..'")
+    return found
 
 
-def _change_problems(made: Object, present: Object | None) -> list[Problem]:
-    if present is None or not present.get("immutable"):
+def _change_problems(kind: Kind, made: Object, present: Object | None) -> list[Problem]:
+    if present is None:
         return []
     found = []
+    if kind.resource == SECRETS and made.get("type") != present.get("type"):
+        found.append(wrong("type", made.get("type"), "field is immutable"))
+    if not present.get("immutable"):
+        return found
     if not made.get("immutable"):
         found.append(forbidden_field("immutable", "field is immutable when `immutable` is set"))
     changed = [f for f in ("data", "binaryData") if (made.get(f) or {}) != (present.get(f) or {})]

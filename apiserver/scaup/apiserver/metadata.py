@@ -5,12 +5,13 @@ Follows Kubernetes' ``ValidateObjectMeta`` and its name rules (RFC 1123).
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Final
 
 from scaup.apiserver import answers
 from scaup.apiserver.answers import Problem
-from scaup.apiserver.kinds import NAMESPACES, Kind
+from scaup.apiserver.kinds import NAMESPACES, Kind, Resource
 
 Metadata = dict[str, Any]
 
@@ -18,6 +19,7 @@ _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 _QUALIFIED: Final = re.compile(r"(?:([^/]+)/)?([A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)")
+_CALLED_BY_LABELS: Final = (NAMESPACES.resource, Resource("", "services"))
 _MAX_ANNOTATIONS: Final = 256 * 1024
 _ENDS: Final = "and must start and end with an alphanumeric character (e.g."
 _USED: Final = "regex used for validation is"
@@ -58,19 +60,32 @@ def problems(kind: Kind, whole: Metadata) -> list[Problem]:
 
 def _name_problems(kind: Kind, metadata: Metadata) -> list[Problem]:
     found = []
-    name, namespace = metadata.get("name"), metadata.get("namespace", "")
-    is_label = kind.resource == NAMESPACES.resource
+    name, prefix, namespace = metadata.get("name"), metadata.get("generateName"), metadata.get("namespace", "")
+    is_label = kind.resource in _CALLED_BY_LABELS
+    if prefix:
+        masked = f"{prefix[:-1]}a" if isinstance(prefix, str) and prefix.endswith("-") else prefix
+        found += [answers.wrong("metadata.generateName", prefix, why) for why in _unfit(masked, is_label=is_label)]
     if not name:
         found.append(answers.required("metadata.name", "name or generateName is required"))
-    elif is_label and isinstance(name, str) and "." in name:
-        found.append(answers.wrong("metadata.name", name, "must not contain dots"))
-    elif not isinstance(name, str) or not (_LABEL if is_label else _SUBDOMAIN).fullmatch(name):
-        found.append(answers.wrong("metadata.name", name, _A_LABEL if is_label else _A_SUBDOMAIN))
-    elif len(name) > (limit := 63 if is_label else 253):
-        found.append(answers.wrong("metadata.name", name, f"must be no more than {limit} characters"))
+    found += [answers.wrong("metadata.name", name, why) for why in _unfit(name or "a", is_label=is_label)]
     if namespace and not (_LABEL.fullmatch(namespace) and len(namespace) <= 63):
         found.append(answers.wrong("metadata.namespace", namespace, _A_LABEL))
     return found
+
+
+def _unfit(name: Any, *, is_label: bool) -> list[str]:
+    """Why this is no name of an object."""
+    if not isinstance(name, str) or not _SUBDOMAIN.fullmatch(name):
+        return [_A_LABEL if is_label else _A_SUBDOMAIN]
+    if is_label and "." in name:
+        return ["must not contain dots"]
+    limit = 63 if is_label else 253
+    return [f"must be no more than {limit} characters"] if len(name) > limit else []
+
+
+def label_problem(name: Any) -> str:
+    """Why this is no label of RFC 1123; nothing where it is one."""
+    return next(iter(_unfit(name, is_label=True)), "")
 
 
 def _map_problems(metadata: Metadata, field: str) -> list[Problem]:
@@ -87,9 +102,13 @@ def _map_problems(metadata: Metadata, field: str) -> list[Problem]:
             found.append(answers.wrong(path, value, f"the value of {key} must be a string"))
         elif field == "labels" and not is_label_value(value):
             found.append(answers.wrong(path, value, _A_VALUE))
-    if field == "annotations" and not found and sum(len(k) + len(v) for k, v in values.items()) > _MAX_ANNOTATIONS:
+    if field == "annotations" and not found and _size(values) > _MAX_ANNOTATIONS:
         found.append(Problem(path, "FieldValueTooLong", f"Too long: may not be more than {_MAX_ANNOTATIONS} bytes"))
     return found
+
+
+def _size(values: dict[str, str]) -> int:
+    return sum(len(part.encode("utf-8", "surrogatepass")) for pair in values.items() for part in pair)
 
 
 def _list_problems(metadata: Metadata) -> list[Problem]:
@@ -106,7 +125,19 @@ def _list_problems(metadata: Metadata) -> list[Problem]:
         for field, detail in _OF_OWNERS:
             if not owner.get(field):
                 found.append(answers.wrong(f"metadata.ownerReferences.{field}", "", detail))
+    first, *others = [f"{o.get('kind')}/{o.get('name')}" for o in owners or () if o.get("controller") is True] or [""]
+    for other in others:
+        why = f'Only one reference can have Controller set to true. Found "true" in references for {first} and {other}'
+        text = f"Invalid value: {_shown(owners)}: {why}"
+        found.append(Problem("metadata.ownerReferences", "FieldValueInvalid", text))
     return found
+
+
+def _shown(owners: Any) -> str:
+    """Owners as Kubernetes writes them, in the order of its fields."""
+    fields = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
+    ordered = [{field: owner[field] for field in fields if field in owner} for owner in owners]
+    return json.dumps(ordered, separators=(",", ":"), ensure_ascii=False)
 
 
 def is_qualified_name(text: str) -> bool:

@@ -55,11 +55,14 @@ Decision = Put | Remove
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """What a deletion asks (``DeleteOptions``): of the object to be deleted, and ``policy`` what of its dependents."""
+    """What a deletion asks (``DeleteOptions``): of the object to be deleted, and ``policy`` what of its dependents.
+
+    Without a policy the finalizers of the object say it (``foregroundDeletion``, ``orphan``), else they go after it.
+    """
 
     uid: str | None = None
     resource_version: str | None = None
-    policy: str = "Background"
+    policy: str = ""
 
 
 def revision_of(stored: Object) -> str:
@@ -201,9 +204,11 @@ def settled(kind: Kind, present: Object, made: Object) -> Decision:
 def deleted(kind: Kind, present: Object, asked: Preconditions, moment: Moment) -> Decision:
     """What a deletion makes of an object: removed, or marked so where finalizers are to run first.
 
-    Raises ApiError 409 where the object is not the one that was meant.
+    A later deletion may still change what becomes of the dependents. Raises ApiError 409 where the object is not the
+    one that was meant.
     """
     metadata = present["metadata"]
+    is_going = "deletionTimestamp" in metadata
     for what, wanted, is_, why in (
         ("UID", asked.uid, metadata.get("uid"), "deleted and then recreated"),
         ("ResourceVersion", asked.resource_version, revision_of(present), "modified"),
@@ -211,21 +216,23 @@ def deleted(kind: Kind, present: Object, asked: Preconditions, moment: Moment) -
         if wanted is not None and wanted != is_:
             text = f"the {what} in the precondition ({wanted}) does not match the {what} in record ({is_})"
             raise answers.conflict(kind, metadata["name"], f"{text}. The object might have been {why}", of_kind=True)
-    finalizers = [f for f in metadata.get("finalizers") or () if f not in _BY_POLICY.values()]
-    if wanted := _BY_POLICY.get(asked.policy):
-        finalizers.append(wanted)
-    if kind.resource == CRDS.resource:
+    finalizers = list(metadata.get("finalizers") or ())
+    if asked.policy:
+        finalizers = [f for f in finalizers if f not in _BY_POLICY.values()]
+        finalizers += [_BY_POLICY[asked.policy]] if asked.policy in _BY_POLICY else []
+    if kind.resource == CRDS.resource and not is_going:
         finalizers.append(CLEANUP)
     marked = without_revision(present)
     if kind.resource == NAMESPACES.resource:  # held by its own ``spec.finalizers``
         marked["status"] = {**(present.get("status") or {}), "phase": "Terminating"}
     elif not finalizers:
         return Remove(present)
-    if "deletionTimestamp" in metadata:
-        return Put(without_revision(present))
-    marked["metadata"]["deletionTimestamp"] = moment.now
+    marked["metadata"].pop("finalizers", None)
     if finalizers:
         marked["metadata"]["finalizers"] = list(dict.fromkeys(finalizers))
+    if is_going:
+        return Put(marked)
+    marked["metadata"]["deletionTimestamp"] = moment.now
     if kind.has_generation:
         marked["metadata"] |= {
             "deletionGracePeriodSeconds": 0,

@@ -37,7 +37,7 @@ from scaup.apiserver.paths import Target
 from scaup.apiserver.query import Query
 from scaup.apiserver.selectors import Test
 from scaup.apiserver.store import Place, Store
-from scaup.apiserver.window import Name, name_of
+from scaup.apiserver.window import name_of
 from scaup.core.model.errors import ScaupError
 
 _LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes: no vowels, no accidental words
@@ -203,12 +203,16 @@ class Writer:
         details = {"name": target.name, **group, "kind": kind.plural, "uid": done.object["metadata"].get("uid", "")}
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
-    async def delete_collection(self, kind: Kind, is_wanted: Test, *, is_dry_run: bool = False) -> list[Object]:
-        """Delete every object that matches; gives back those there were."""
-        found = [one for one in self.store.shelf(kind.resource).objects.values() if is_wanted(one)]
-        if not is_dry_run:
-            await self._remove_all((kind, name_of(one)) for one in found)
-        return sorted(found, key=name_of)
+    async def delete_collection(
+        self, kind: Kind, is_wanted: Test, asked: Preconditions, *, is_dry_run: bool = False
+    ) -> list[Object]:
+        """Delete every object that matches, each as asked; gives back those there were."""
+        found = sorted((one for one in self.store.shelf(kind.resource).objects.values() if is_wanted(one)), key=name_of)
+        places = [Place(kind.resource, *name_of(one)) for one in found]
+        for start in range(0, len(places), _AT_ONCE):
+            part = places[start : start + _AT_ONCE]
+            await asyncio.gather(*(self.remove_if_there(kind, one, asked, is_dry_run=is_dry_run) for one in part))
+        return found
 
     async def ensure_namespace(self, name: str) -> None:
         """Make the Namespace where it is used for the first time."""
@@ -249,19 +253,15 @@ class Writer:
 
         return await self.store.change(place, decide, is_dry_run=is_dry_run)
 
-    async def remove_if_there(self, kind: Kind, place: Place) -> None:
+    async def remove_if_there(
+        self, kind: Kind, place: Place, asked: Preconditions, *, is_dry_run: bool = False
+    ) -> None:
         """Delete the object at a place, if there is one."""
         try:
-            await self.remove(kind, place, Preconditions())
+            await self.remove(kind, place, asked, is_dry_run=is_dry_run)
         except ApiError as error:
             if error.reason != "NotFound":
                 raise
-
-    async def _remove_all(self, contents: Iterable[tuple[Kind, Name]]) -> None:
-        queue = list(contents)
-        for start in range(0, len(queue), _AT_ONCE):
-            part = queue[start : start + _AT_ONCE]
-            await asyncio.gather(*(self.remove_if_there(k, Place(k.resource, *name)) for k, name in part))
 
     def is_going(self, namespace: str) -> bool:
         """Whether a Namespace is being deleted."""
@@ -281,7 +281,7 @@ def admitted(kind: Kind, made: Object, present: Object | None, now: str, kinds: 
     made = shapes.taken(kind, made)
     name = str(made["metadata"].get("name", ""))
     found = metadata.problems(kind, made)
-    made = corekinds.with_defaults(kind, validation.with_defaults(kind, crds.with_defaults(kind, made)))
+    made = corekinds.with_defaults(kind, validation.with_defaults(kind, crds.with_defaults(kind, made)), present)
     if found := [*found, *schemas.problems(kind, made, present, found)]:
         raise answers.invalid(kind, name, found)
     if (refused := policies.refusal(kind, made, present)) is not None:
@@ -331,6 +331,9 @@ def delete_options(options: Any, query: Query) -> Preconditions:
     options = {} if options is None else options
     if not isinstance(options, dict) or not isinstance(asked := options.get("preconditions") or {}, dict):
         raise answers.bad_request("the body of a deletion must be DeleteOptions")
+    if (called := options.get("kind") or "DeleteOptions") != "DeleteOptions":
+        why = f'no kind "{called}" is registered for version "{options.get("apiVersion") or ""}"'
+        raise answers.bad_request(f"{why}: the body of a deletion must be DeleteOptions")
     policy = options.get("propagationPolicy") or query.get("propagationPolicy") or ""
     orphans = options.get("orphanDependents", query.get("orphanDependents"))
     if policy and policy not in _POLICIES:
@@ -340,9 +343,9 @@ def delete_options(options: Any, query: Query) -> Preconditions:
     if policy and orphans is not None:
         why = "orphanDependents and deletionPropagation cannot be both set"
         raise answers.invalid_options([answers.wrong("propagationPolicy", policy, why)], "DeleteOptions")
-    if orphans in {True, "true"}:
-        policy = "Orphan"
-    return Preconditions(asked.get("uid"), asked.get("resourceVersion"), policy or "Background")
+    if orphans is not None:
+        policy = "Orphan" if orphans in {True, "true"} else "Background"
+    return Preconditions(asked.get("uid"), asked.get("resourceVersion"), policy)
 
 
 def _moment() -> Moment:

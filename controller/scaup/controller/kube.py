@@ -94,9 +94,10 @@ class Api:
             await client.close()  # type: ignore[no-untyped-call]
 
     async def identity(self) -> str:
-        """The uid of the namespace that every cluster has for as long as it lives; empty where it cannot be told.
+        """The uid of the namespace that every cluster has for as long as it lives; empty where we may not get it.
 
-        The local API has no ``kube-system``; its ``default`` cannot be deleted either.
+        The local API has no ``kube-system``; its ``default`` cannot be deleted either. Raises ApiUnreachableError
+        where there is neither: an API that has not begun yet cannot be told from another one.
         """
         for name in ("kube-system", "default"):
             try:
@@ -107,8 +108,10 @@ class Api:
                 if error.status == 403:
                     return ""
                 raise
-            return str((found.get("metadata") or {}).get("uid") or "")
-        return ""
+            if uid := str((found.get("metadata") or {}).get("uid") or ""):
+                return uid
+        msg = "the API does not say which cluster it is: no namespace kube-system or default that has a uid, yet"
+        raise ApiUnreachableError(msg)
 
     async def request(self, method: str, path: str, *, query: Any = None, body: Any = None) -> dict[str, Any]:
         """The JSON answer to a request. Raises ApiRefusedError or ApiUnreachableError."""
