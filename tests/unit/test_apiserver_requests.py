@@ -89,7 +89,8 @@ def test_versions_are_listed_in_kubernetes_order_of_preference() -> None:
 def test_discovery_shows_groups_versions_and_kinds() -> None:
     kinds = Kinds()
     groups = discovery.document(Discovery(), kinds)["groups"]
-    assert [g["name"] for g in groups] == ["apiextensions.k8s.io", "coordination.k8s.io", EVENTING, "scaup.dev"]
+    others = ["apiextensions.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "coordination.k8s.io"]
+    assert [g["name"] for g in groups] == [*others, EVENTING, "scaup.dev"]
     assert discovery.document(Discovery(""), kinds)["versions"] == ["v1"]
     assert discovery.document(Discovery(EVENTING), kinds)["preferredVersion"]["groupVersion"] == f"{EVENTING}/v1"
     resources = {r["name"]: r for r in discovery.document(Discovery(EVENTING, "v1"), kinds)["resources"]}

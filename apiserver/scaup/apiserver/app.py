@@ -31,11 +31,12 @@ from scaup.apiserver import (
     openapiv2,
     paths,
     reads,
+    reviews,
     tables,
 )
 from scaup.apiserver.accept import Form
 from scaup.apiserver.answers import ApiError
-from scaup.apiserver.kinds import NAMESPACES, Kind, Kinds
+from scaup.apiserver.kinds import Kind, Kinds
 from scaup.apiserver.objects import Object, in_version
 from scaup.apiserver.paths import Discovery, Target
 from scaup.apiserver.query import OPTIONS, flag, is_dry_run, list_options
@@ -163,6 +164,8 @@ class Api:
             raise answers.no_such_path()
         if target.name and kind.is_namespaced and not target.namespace:
             raise answers.no_such_path()
+        if target.name and not kind.is_kept:
+            raise answers.no_such_path()
         return kind
 
     def _verb(self, method: str, target: Target, kind: Kind) -> str:
@@ -172,7 +175,7 @@ class Api:
             verb is None
             or (target.subresource and verb not in _OF_STATUS)
             or (is_everywhere and verb in {"create", "deletecollection"})
-            or (kind is NAMESPACES and verb == "deletecollection")
+            or verb not in kind.verbs
         ):
             raise answers.method_not_allowed(method)
         return verb
@@ -201,6 +204,8 @@ class Api:
         match call.verb:
             case "create":
                 _, whole = await body.read(request, objects)
+                if not kind.is_kept:
+                    return call.object(kind, reviews.answered(kind, whole), 201)
                 return call.object(
                     kind, await self.writer.create(kind, target, whole, manager=who, is_dry_run=dry), 201
                 )

@@ -6,12 +6,11 @@ import platform
 from typing import Any, Final
 
 from scaup.apiserver.answers import no_such_path
-from scaup.apiserver.kinds import NAMESPACES, Kind, Kinds
+from scaup.apiserver.kinds import Kind, Kinds
 from scaup.apiserver.paths import Discovery
 
 KUBERNETES: Final = "v1.36.0"
 """The Kubernetes version whose behaviour this API follows."""
-_VERBS: Final = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 _STATUS_VERBS: Final = ["get", "patch", "update"]
 
 
@@ -59,10 +58,6 @@ def _group(name: str, versions: list[str]) -> dict[str, Any]:
     return {"name": name, "versions": listed, "preferredVersion": listed[0]}
 
 
-def _verbs(kind: Kind) -> list[str]:
-    return [verb for verb in _VERBS if kind is not NAMESPACES or verb != "deletecollection"]
-
-
 def _further_names(kind: Kind) -> dict[str, list[str]]:
     found = {"shortNames": list(kind.short_names), "categories": list(kind.categories)}
     return {field: names for field, names in found.items() if names}
@@ -74,7 +69,7 @@ def _entries(kind: Kind) -> list[dict[str, Any]]:
         "name": kind.plural,
         "singularName": kind.singular or kind.kind.lower(),
         **common,
-        "verbs": _verbs(kind),
+        "verbs": list(kind.verbs),
         **_further_names(kind),
     }
     if not kind.has_status:
@@ -106,7 +101,7 @@ def _resource(kind: Kind) -> dict[str, Any]:
         "responseKind": made,
         "scope": "Namespaced" if kind.is_namespaced else "Cluster",
         "singularResource": kind.singular or kind.kind.lower(),
-        "verbs": _verbs(kind),
+        "verbs": list(kind.verbs),
         **_further_names(kind),
     }
     if kind.has_status:

@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
 
 class Resource(NamedTuple):
     """What objects are stored under: a kind in all its versions."""
@@ -39,6 +41,7 @@ class Kind:
 
     ``is_custom`` are those that a cluster has by a CRD too: they take no strategic merge patch and need a
     resourceVersion to be replaced. ``selectable`` are field paths a fieldSelector may name besides the metadata's.
+    ``verbs`` are what can be done with its objects; what is only created is answered, and not kept (``reviews``).
     ``schema`` is the structural schema (``openAPIV3Schema``) of a custom kind; None where there is none.
     """
 
@@ -55,12 +58,18 @@ class Kind:
     list_kind: str = ""
     selectable: frozenset[str] = frozenset()
     columns: tuple[Column, ...] = ()
+    verbs: tuple[str, ...] = _VERBS
     schema: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def resource(self) -> Resource:
         """Where its objects are."""
         return Resource(self.group, self.plural)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there are objects of it."""
+        return "get" in self.verbs
 
     @property
     def has_generation(self) -> bool:
@@ -121,7 +130,18 @@ def _ours(plural: str) -> Kind:
 EVENTING: Final = "eventing.knative.dev"
 BROKERS: Final = _ours("brokers")
 TRIGGERS: Final = _ours("triggers")
-NAMESPACES: Final = Kind("", "v1", "namespaces", "Namespace", ("ns",), (), False, True, False)
+NAMESPACES: Final = Kind(
+    "",
+    "v1",
+    "namespaces",
+    "Namespace",
+    ("ns",),
+    (),
+    False,
+    True,
+    False,
+    verbs=tuple(verb for verb in _VERBS if verb != "deletecollection"),
+)
 CRDS: Final = Kind(
     "apiextensions.k8s.io",
     "v1",
@@ -143,6 +163,12 @@ _EVENT_FIELDS: Final = frozenset(
         "type",
     }
 )
+
+
+def _review(group: str, kind: str) -> Kind:
+    return Kind(group, "v1", f"{kind.lower()}s", kind, is_namespaced=False, is_custom=False, verbs=("create",))
+
+
 BUILT_IN: Final = (
     NAMESPACES,
     Kind("", "v1", "services", "Service", ("svc",), ("all",), has_status=True, is_custom=False),
@@ -150,6 +176,9 @@ BUILT_IN: Final = (
     Kind("", "v1", "secrets", "Secret", is_custom=False, selectable=frozenset({"type"})),
     Kind("", "v1", "events", "Event", ("ev",), is_custom=False, selectable=_EVENT_FIELDS),
     Kind("coordination.k8s.io", "v1", "leases", "Lease", is_custom=False),
+    _review("authorization.k8s.io", "SelfSubjectAccessReview"),
+    _review("authorization.k8s.io", "SelfSubjectRulesReview"),
+    _review("authentication.k8s.io", "SelfSubjectReview"),
     CRDS,
     BROKERS,
     TRIGGERS,

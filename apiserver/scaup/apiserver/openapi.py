@@ -157,6 +157,8 @@ def _field(kind: str, about: str = "") -> Schema:
 def _paths(kind: Kind) -> Schema:
     root = f"/{_place(kind.group, kind.version)}"
     within = f"{root}/namespaces/{{namespace}}" if kind.is_namespaced else root
+    if not kind.is_kept:
+        return {f"{within}/{kind.plural}": _operations(kind, "post")}
     one = f"{within}/{kind.plural}/{{name}}"
     found = {
         f"{within}/{kind.plural}": _operations(kind, "get", "post", "delete"),

@@ -1,6 +1,6 @@
-"""Core objects in Kubernetes' protobuf form, which ``kubectl create namespace|configmap|secret|service`` sends. Pure.
+"""Objects in Kubernetes' protobuf form, which ``kubectl create namespace|configmap|secret|service`` and ``auth`` send.
 
-Only what is read: numbers and types are those of ``k8s.io/api`` (``core/v1``) and ``apimachinery`` (``meta/v1``,
+Pure. Only what is read: numbers and types are those of ``k8s.io/api`` (``core/v1``) and ``apimachinery`` (``meta/v1``,
 ``runtime.Unknown``). Answers are JSON, which those clients take as well.
 """
 
@@ -75,9 +75,32 @@ _MESSAGES: Final[Mapping[str, Mapping[int, Field]]] = {
         5: ("nodePort", "int"),
         6: ("appProtocol", "text"),
     },
+    "SelfSubjectAccessReview": {1: ("metadata", "Meta"), 2: ("spec", "Access")},
+    "Access": {1: ("resourceAttributes", "Resource"), 2: ("nonResourceAttributes", "Path")},
+    "Resource": {
+        1: ("namespace", "text"),
+        2: ("verb", "text"),
+        3: ("group", "text"),
+        4: ("version", "text"),
+        5: ("resource", "text"),
+        6: ("subresource", "text"),
+        7: ("name", "text"),
+    },
+    "Path": {1: ("path", "text"), 2: ("verb", "text")},
+    "SelfSubjectRulesReview": {1: ("metadata", "Meta"), 2: ("spec", "Rules")},
+    "Rules": {1: ("namespace", "text")},
+    "SelfSubjectReview": {1: ("metadata", "Meta")},
     "IntOrText": {1: ("type", "int"), 2: ("int", "int"), 3: ("text", "text")},
 }
-KINDS: Final = frozenset({"Namespace", "ConfigMap", "Secret", "Service"})
+KINDS: Final = {
+    "ConfigMap": "v1",
+    "Namespace": "v1",
+    "Secret": "v1",
+    "SelfSubjectAccessReview": "authorization.k8s.io/v1",
+    "SelfSubjectReview": "authentication.k8s.io/v1",
+    "SelfSubjectRulesReview": "authorization.k8s.io/v1",
+    "Service": "v1",
+}
 
 
 class ProtobufError(ValueError):
@@ -92,8 +115,8 @@ def decoded(data: bytes) -> dict[str, Any]:
     outer = _message("Unknown", data[len(MAGIC) :], 0)
     about = outer.get("about", {})
     kind = about.get("kind", "")
-    if kind not in KINDS or about.get("apiVersion") != "v1":
-        raise ProtobufError(f"only {', '.join(sorted(KINDS))} are read in it, not {kind or 'an unnamed kind'}")
+    if about.get("apiVersion") != KINDS.get(kind, "?"):
+        raise ProtobufError(f"only {', '.join(KINDS)} are read in it, not {kind or 'an unnamed kind'}")
     return {**about, **_message(kind, outer.get("raw", b""), 0)}
 
 
@@ -140,9 +163,7 @@ def _value(kind: str, value: int | bytes, depth: int) -> Any:
         case "int-or-text":
             found = _message("IntOrText", _need_bytes(value), depth + 1)
             return found.get("text") if found.get("type") else found.get("int", 0)
-        case "Meta" | "Owner" | "About" | "ServiceSpec" | "Port":
-            return _message(kind, _need_bytes(value), depth + 1)
-    raise AssertionError(kind)
+    return _message(kind, _need_bytes(value), depth + 1)
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
