@@ -51,6 +51,18 @@ def problems(kind: Kind, made: Object, present: Object | None) -> list[Problem]:
     return [*_data_problems(kind, made), *_change_problems(kind, made, present)]
 
 
+def status_problems(kind: Kind, made: Object) -> list[Problem]:
+    """What is wrong with the status of a Namespace: its phase says whether it is being deleted."""
+    phase = (made.get("status") or {}).get("phase", "")
+    is_going = "deletionTimestamp" in made["metadata"]
+    if kind.resource != NAMESPACES.resource or phase == ("Terminating" if is_going else "Active"):
+        return []
+    only = (
+        "'Terminating' if `deletionTimestamp` is not empty" if is_going else "'Active' if `deletionTimestamp` is empty"
+    )
+    return [wrong("status.Phase", phase, f"may only be {only}")]
+
+
 def _namespace(made: Object, present: Object | None) -> Object:
     """A Namespace is held by its contents, whatever a client says: what holds it is not taken from a later write."""
     metadata = made["metadata"]

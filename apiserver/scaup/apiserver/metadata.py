@@ -119,6 +119,10 @@ def _list_problems(metadata: Metadata) -> list[Problem]:
     else:
         unfit = [f for f in finalizers or () if not is_qualified_name(f)]
         found += [answers.wrong("metadata.finalizers", finalizer, _A_NAME) for finalizer in unfit]
+        if {"orphan", "foregroundDeletion"} <= set(finalizers or ()):
+            said = json.dumps(finalizers, separators=(",", ":"))
+            why = f"Invalid value: {said}: finalizer orphan and foregroundDeletion cannot be both set"
+            found.append(Problem("metadata.finalizers", "FieldValueInvalid", why))
     if owners is not None and not (isinstance(owners, list) and all(isinstance(o, dict) for o in owners)):
         return [*found, answers.wrong("metadata.ownerReferences", owners, "must be an array of objects")]
     for owner in owners or ():

@@ -30,7 +30,7 @@ from scaup.apiserver import (
 from scaup.apiserver.answers import ApiError, Problem
 from scaup.apiserver.coreschemas import MERGE_KEYS
 from scaup.apiserver.guard import JSON_PATCH, MERGE_PATCH
-from scaup.apiserver.kinds import NAMESPACES, Kind
+from scaup.apiserver.kinds import CRDS, NAMESPACES, Kind
 from scaup.apiserver.managers import Who
 from scaup.apiserver.objects import Decision, Moment, Object, Preconditions, Put
 from scaup.apiserver.paths import Target
@@ -81,7 +81,7 @@ class Writer:
 
         def decide(present: Object | None) -> Decision:
             if present is not None:
-                raise answers.already_exists(kind, name)
+                raise answers.already_exists(kind, name, is_going="deletionTimestamp" in present["metadata"])
             return Put(made)
 
         return await self._in_namespace(kind, Place(kind.resource, namespace, name), decide, is_dry_run=is_dry_run)
@@ -157,9 +157,9 @@ class Writer:
     ) -> Object:
         """Do a change that may make an object, and see to its Namespace."""
         is_missing = self.store.get(place) is None
-        if place.namespace and is_missing:
-            self._require_lasting(kind, place.namespace, place.name)
-            if not is_dry_run:
+        if is_missing:
+            self._require_lasting(kind, place)
+            if place.namespace and not is_dry_run:
                 await self.ensure_namespace(place.namespace)
         done = await self.store.change(place, decide, is_dry_run=is_dry_run)
         if place.namespace and is_missing and not is_dry_run:  # it may have gone meanwhile
@@ -263,17 +263,21 @@ class Writer:
             if error.reason != "NotFound":
                 raise
 
-    def is_going(self, namespace: str) -> bool:
-        """Whether a Namespace is being deleted."""
-        found = self.store.get(Place(NAMESPACES.resource, "", namespace))
+    def is_going(self, whole: Place) -> bool:
+        """Whether a Namespace, or a definition, is being deleted."""
+        found = self.store.get(whole)
         return found is not None and "deletionTimestamp" in found["metadata"]
 
-    def _require_lasting(self, kind: Kind, namespace: str, name: str) -> None:
-        """Raise ApiError 403 where the Namespace is being deleted: what is made in it could be overlooked."""
-        if self.is_going(namespace):
+    def _require_lasting(self, kind: Kind, place: Place) -> None:
+        """Raise ApiError 403 where what an object is made in is being deleted: it could be overlooked."""
+        if kind.is_custom and self.is_going(Place(CRDS.resource, "", kind.resource_name)):
+            why = "create not allowed while custom resource definition is terminating"
+            raise answers.forbidden_object(kind, place.name, why)
+        namespace = place.namespace
+        if namespace and self.is_going(Place(NAMESPACES.resource, "", namespace)):
             cause = Problem("metadata.namespace", "NamespaceTerminating", f"namespace {namespace} is being terminated")
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
-            raise answers.forbidden_object(kind, name, why, [cause])
+            raise answers.forbidden_object(kind, place.name, why, [cause])
 
 
 def admitted(kind: Kind, made: Object, present: Object | None, now: str, kinds: Iterable[Kind] = ()) -> Object:
@@ -298,7 +302,7 @@ def status_admitted(kind: Kind, present: Object, body: Object) -> Object:
     if not isinstance(status, dict | None) and (found := schemas.status_problems(kind, body, present)):
         raise answers.invalid(kind, present["metadata"]["name"], found)
     made = shapes.taken(kind, objects.with_status(kind, present, body))
-    if found := schemas.status_problems(kind, made, present):
+    if found := [*schemas.status_problems(kind, made, present), *corekinds.status_problems(kind, made)]:
         raise answers.invalid(kind, made["metadata"]["name"], found)
     return made
 
