@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from scaup.apiserver.answers import ApiError, not_found
+from scaup.apiserver.deletion import Deleter
 from scaup.apiserver.kinds import CRDS, NAMESPACES, Kind, Resource, kinds_of
 from scaup.apiserver.objects import (
     CLEANUP,
@@ -28,7 +29,6 @@ from scaup.apiserver.objects import (
     without_revision,
 )
 from scaup.apiserver.store import Place, Store
-from scaup.apiserver.writes import Writer
 from scaup.core.model.errors import ScaupError
 
 log = structlog.get_logger()
@@ -41,9 +41,9 @@ _WITH_ALL: Final = Preconditions(policy="Background")
 class Collector:
     """Collects in one store. It knows by uid who depends on whom: about 200 bytes for each owner reference."""
 
-    def __init__(self, store: Store, writer: Writer) -> None:
+    def __init__(self, store: Store, deleter: Deleter) -> None:
         self._store = store
-        self._writer = writer
+        self._deleter = deleter
         self._dependents: dict[str, set[Place]] = {}
         self._gone: set[str] = set()  # owners that were seen to go and have dependents yet: their kind may go as well
         self._queue: dict[Place, None] = {}  # in the order of arrival
@@ -63,7 +63,7 @@ class Collector:
             self._want(place)
         wholes = (Place(NAMESPACES.resource, "", place.namespace), _definition_of(place.resource))
         has_gone = old is not None and (new is None or _uid(new) != _uid(old))
-        if has_gone or (old is None and any(map(self._writer.is_going, wholes))):  # too late to be overlooked
+        if has_gone or (old is None and any(map(self._store.is_going, wholes))):  # too late to be overlooked
             self._want(*wholes)
         if old is not None and has_gone and (dependents := self._dependents.get(_uid(old))):
             self._gone.add(_uid(old))
@@ -137,19 +137,20 @@ class Collector:
         Nothing is decided while there is an owner of whom nothing can be known. What is decided holds for the object
         as it was seen: of a change that came between, there is news.
         """
-        states = {_uid_of(reference): self._state(reference, place) for reference in _references(whole)}
-        lost = {uid for uid, state in states.items() if state != "there"}
-        if not lost or "unknown" in states.values():
+        states = [(_uid_of(reference), self._state(reference, place)) for reference in _references(whole)]
+        solid = {uid for uid, state in states if state == "there"}
+        found, lost = {state for _, state in states}, {uid for uid, _ in states} - solid
+        if not lost or "unknown" in found:
             return
-        if len(lost) < len(states):
+        if solid:
             await self._change(place, kind, lambda present: _without_owners(present, lost))
             return
         dependents = self._dependents.get(_uid(whole), ())
-        policy = "Foreground" if "waits" in states.values() and dependents else ""  # else what its own finalizers say
+        policy = "Foreground" if "waits" in found and dependents else ""  # else what its own finalizers say
         if policy and any(map(self._waits, dependents)):  # owners in a circle: each would wait for the other
             whole = await self._change(place, kind, _unblocking)
         log.info("collector.deleted", kind=kind.kind, namespace=place.namespace, name=place.name, policy=policy)
-        await self._writer.remove(kind, place, Preconditions(_uid(whole), revision_of(whole), policy))
+        await self._deleter.remove(kind, place, Preconditions(_uid(whole), revision_of(whole), policy))
 
     def _state(self, reference: Object, dependent: Place) -> str:
         """Whether an owner is there, gone, or waits for its dependents; unknown where its kind is."""
@@ -217,7 +218,7 @@ class Collector:
         ):
             return
         async with self._emptying:
-            await self._writer.remove_if_there(kind, place, _WITH_ALL)
+            await self._deleter.remove_if_there(kind, place, _WITH_ALL)
 
     def _in_namespace(self, name: str) -> list[tuple[Kind, Place]]:
         return [

@@ -147,10 +147,10 @@ def _kept(given: Object) -> Object:
     """What a client may say in metadata; what is empty is as good as not there, and an owner is named once."""
     kept = {k: v for k, v in given.items() if k not in _OURS and k not in _NOT_KEPT and v not in ({}, [], None)}
     owners = kept.get("ownerReferences")
-    if isinstance(owners, list) and all(isinstance(one, dict) for one in owners):
-        first: dict[str, Object] = {}
+    if isinstance(owners, list):
+        first: dict[bytes, Any] = {}
         for one in owners:
-            first.setdefault(str(one.get("uid")), one)
+            first.setdefault(dumps(one), one)
         kept["ownerReferences"] = list(first.values())
     return kept
 
@@ -177,6 +177,9 @@ def replaced(kind: Kind, present: Object, body: Object) -> Object:
     """
     _require_same(kind, present, body)
     before = present["metadata"]
+    if (given := body["metadata"].get("deletionTimestamp")) and "deletionTimestamp" not in before:
+        problem = answers.wrong("metadata.deletionTimestamp", given, "field is immutable")
+        raise answers.invalid(kind, before["name"], [problem])
     metadata = _kept(body["metadata"])
     metadata |= {k: before[k] for k in _OURS if k in before}
     made = {**body, "metadata": metadata}
@@ -204,7 +207,7 @@ def settled(kind: Kind, present: Object, made: Object) -> Decision:
         metadata["generation"] = int(present["metadata"].get("generation", 0)) + 1
     if "deletionTimestamp" in metadata:
         before = set(present["metadata"].get("finalizers") or ())
-        if added := [f for f in metadata.get("finalizers") or () if f not in before]:
+        if added := sorted(set(metadata.get("finalizers") or ()) - before):
             listed = "{" + ", ".join(f'"{one}"' for one in added) + "}"
             detail = (
                 f"no new finalizers can be added if the object is being deleted, found new finalizers []string{listed}"

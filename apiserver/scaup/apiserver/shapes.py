@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from scaup.apiserver import fieldvalidation, schemas
+from scaup.apiserver.answers import bad_request
 from scaup.apiserver.fieldvalidation import cannot_be
 from scaup.apiserver.kinds import Kind
 
@@ -54,6 +55,14 @@ def structs() -> dict[str, Fields]:
 def struct_of(kind: Kind) -> str | None:
     """The structure of a kind without a CRD."""
     return kind.kind if not kind.is_custom and kind.kind in structs() else None
+
+
+def fields_of(struct: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What is set of the fields of a structure that is no kind; raises ApiError 400 where one cannot be that."""
+    try:
+        return {k: v for k, v in _fit(struct, given, struct, "", "", []).items() if v is not None}
+    except _MisfitError as error:
+        raise bad_request(f"json: cannot unmarshal {error}") from error
 
 
 def taken(kind: Kind, made: dict[str, Any]) -> dict[str, Any]:

@@ -131,6 +131,11 @@ class Store:
         found = self._shelves.get(place.resource)
         return found.objects.get((place.namespace, place.name)) if found else None
 
+    def is_going(self, place: Place) -> bool:
+        """Whether there is an object that is being deleted."""
+        found = self.get(place)
+        return found is not None and "deletionTimestamp" in found["metadata"]
+
     # --- writing ------------------------------------------------------------------------------------------------
 
     async def change(

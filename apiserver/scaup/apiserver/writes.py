@@ -32,10 +32,8 @@ from scaup.apiserver.coreschemas import MERGE_KEYS
 from scaup.apiserver.guard import JSON_PATCH, MERGE_PATCH
 from scaup.apiserver.kinds import CRDS, NAMESPACES, Kind
 from scaup.apiserver.managers import Who
-from scaup.apiserver.objects import Decision, Moment, Object, Preconditions, Put
+from scaup.apiserver.objects import Decision, Moment, Object, Put
 from scaup.apiserver.paths import Target
-from scaup.apiserver.query import Query
-from scaup.apiserver.selectors import Test
 from scaup.apiserver.store import Place, Store
 from scaup.apiserver.window import name_of
 from scaup.core.model.errors import ScaupError
@@ -43,9 +41,6 @@ from scaup.core.model.errors import ScaupError
 _LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes: no vowels, no accidental words
 _LONGEST_PREFIX: Final = 63 - 5
 _NAME_TRIES: Final = 8
-_AT_ONCE: Final = 100
-_LASTING: Final = ("default", "kube-system", "kube-public")
-_POLICIES: Final = ("Foreground", "Background", "Orphan")
 _RETRY_S: Final = 0.5
 _OURSELVES: Final = "scaup"
 
@@ -60,7 +55,7 @@ class Writer:
         self, kind: Kind, target: Target, body: Any, *, manager: str = _OURSELVES, is_dry_run: bool = False
     ) -> Object:
         """A new object; raises ApiError 409 AlreadyExists, and what the checks find."""
-        now = _moment()
+        now = moment()
         whole = objects.checked_shape(kind, body, namespace=target.namespace)
         about = whole["metadata"]
         prefix = "" if about.get("name") else about.get("generateName")
@@ -124,7 +119,7 @@ class Writer:
         self, kind: Kind, target: Target, stated: Any, manager: str, *, force: bool, is_dry_run: bool = False
     ) -> tuple[Object, bool]:
         """The object, or its status, with what is applied (server-side apply), and whether it was made by it."""
-        now = _moment()
+        now = moment()
         stated = _applicable(kind, target, stated)
         who = Who(manager, now.now, target.subresource)
         is_new = False
@@ -169,7 +164,7 @@ class Writer:
     async def _change(
         self, kind: Kind, target: Target, wanted: Callable[[Object], Any], manager: str, *, is_dry_run: bool
     ) -> Object:
-        now = _moment()
+        now = moment()
         who = Who(manager, now.now, target.subresource)
 
         def decide(present: Object | None) -> Decision:
@@ -186,33 +181,6 @@ class Writer:
 
         place = Place(kind.resource, target.namespace, target.name)
         return objects.in_version((await self.store.change(place, decide, is_dry_run=is_dry_run)).object, kind)
-
-    async def delete(
-        self, kind: Kind, target: Target, options: Any, query: Query, *, is_dry_run: bool = False
-    ) -> dict[str, Any]:
-        """Delete one object: ``Status`` where it is gone, the object itself where finalizers are to run first."""
-        place = Place(kind.resource, target.namespace, target.name)
-        if kind.resource == NAMESPACES.resource and target.name in _LASTING:
-            raise answers.forbidden_object(kind, target.name, "this namespace may not be deleted")
-        if self.store.get(place) is None:
-            raise answers.not_found(kind, target.name)
-        done = await self.remove(kind, place, delete_options(options, query), is_dry_run=is_dry_run)
-        if isinstance(done, Put):
-            return objects.in_version(done.object, kind)
-        group = {"group": kind.group} if kind.group else {}
-        details = {"name": target.name, **group, "kind": kind.plural, "uid": done.object["metadata"].get("uid", "")}
-        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-
-    async def delete_collection(
-        self, kind: Kind, is_wanted: Test, asked: Preconditions, *, is_dry_run: bool = False
-    ) -> list[Object]:
-        """Delete every object that matches, each as asked; gives back those there were."""
-        found = sorted((one for one in self.store.shelf(kind.resource).objects.values() if is_wanted(one)), key=name_of)
-        places = [Place(kind.resource, *name_of(one)) for one in found]
-        for start in range(0, len(places), _AT_ONCE):
-            part = places[start : start + _AT_ONCE]
-            await asyncio.gather(*(self.remove_if_there(kind, one, asked, is_dry_run=is_dry_run) for one in part))
-        return found
 
     async def ensure_namespace(self, name: str) -> None:
         """Make the Namespace where it is used for the first time."""
@@ -242,39 +210,13 @@ class Writer:
                 except ScaupError:
                     await asyncio.sleep(_RETRY_S)
 
-    async def remove(self, kind: Kind, place: Place, asked: Preconditions, *, is_dry_run: bool = False) -> Decision:
-        """Delete the object at a place, or mark it so where something is to happen first; gives back which it was."""
-        now = _moment()
-
-        def decide(present: Object | None) -> Decision:
-            if present is None:
-                raise answers.not_found(kind, place.name)
-            return objects.deleted(kind, present, asked, now)
-
-        return await self.store.change(place, decide, is_dry_run=is_dry_run)
-
-    async def remove_if_there(
-        self, kind: Kind, place: Place, asked: Preconditions, *, is_dry_run: bool = False
-    ) -> None:
-        """Delete the object at a place, if there is one."""
-        try:
-            await self.remove(kind, place, asked, is_dry_run=is_dry_run)
-        except ApiError as error:
-            if error.reason != "NotFound":
-                raise
-
-    def is_going(self, whole: Place) -> bool:
-        """Whether a Namespace, or a definition, is being deleted."""
-        found = self.store.get(whole)
-        return found is not None and "deletionTimestamp" in found["metadata"]
-
     def _require_lasting(self, kind: Kind, place: Place) -> None:
         """Raise ApiError 403 where what an object is made in is being deleted: it could be overlooked."""
-        if kind.is_custom and self.is_going(Place(CRDS.resource, "", kind.resource_name)):
+        if kind.is_custom and self.store.is_going(Place(CRDS.resource, "", kind.resource_name)):
             why = "create not allowed while custom resource definition is terminating"
             raise answers.forbidden_object(kind, place.name, why)
         namespace = place.namespace
-        if namespace and self.is_going(Place(NAMESPACES.resource, "", namespace)):
+        if namespace and self.store.is_going(Place(NAMESPACES.resource, "", namespace)):
             cause = Problem("metadata.namespace", "NamespaceTerminating", f"namespace {namespace} is being terminated")
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             raise answers.forbidden_object(kind, place.name, why, [cause])
@@ -327,30 +269,6 @@ def _managed_as(made: Object, whole: Object) -> Object:
     return {**made, "metadata": metadata | ({"managedFields": managed} if managed else {})}
 
 
-def delete_options(options: Any, query: Query) -> Preconditions:
-    """Those of a DeleteOptions body, if there is one, else of the query.
-
-    Raises ApiError 400 where the body is none, 422 for a policy that there is not.
-    """
-    options = {} if options is None else options
-    if not isinstance(options, dict) or not isinstance(asked := options.get("preconditions") or {}, dict):
-        raise answers.bad_request("the body of a deletion must be DeleteOptions")
-    if (called := options.get("kind") or "DeleteOptions") != "DeleteOptions":
-        why = f'no kind "{called}" is registered for version "{options.get("apiVersion") or ""}"'
-        raise answers.bad_request(f"{why}: the body of a deletion must be DeleteOptions")
-    policy = options.get("propagationPolicy") or query.get("propagationPolicy") or ""
-    orphans = options.get("orphanDependents", query.get("orphanDependents"))
-    if policy and policy not in _POLICIES:
-        raise answers.invalid_options(
-            [answers.unsupported("propagationPolicy", policy, (*_POLICIES, "nil"))], "DeleteOptions"
-        )
-    if policy and orphans is not None:
-        why = "orphanDependents and deletionPropagation cannot be both set"
-        raise answers.invalid_options([answers.wrong("propagationPolicy", policy, why)], "DeleteOptions")
-    if orphans is not None:
-        policy = "Orphan" if orphans in {True, "true"} else "Background"
-    return Preconditions(asked.get("uid"), asked.get("resourceVersion"), policy)
-
-
-def _moment() -> Moment:
+def moment() -> Moment:
+    """What is new about a write of now."""
     return Moment(datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), str(uuid.uuid4()))
