@@ -190,6 +190,16 @@ def replaced(kind: Kind, present: Object, body: Object) -> Object:
     return made
 
 
+def with_own_uid(kind: Kind, present: Object, patched: Any) -> Any:
+    """What a patch made of an object; raises ApiError 422 where it is another's by its uid now."""
+    about = patched.get("metadata") if isinstance(patched, dict) else None
+    uid = about.get("uid") if isinstance(about, dict) else None
+    if uid and uid != present["metadata"]["uid"]:
+        problem = answers.wrong("metadata.uid", uid, "field is immutable")
+        raise answers.invalid(kind, present["metadata"]["name"], [problem])
+    return patched
+
+
 def with_status(kind: Kind, present: Object, body: Object) -> Object:
     """The present object with nothing but the status of the request."""
     _require_same(kind, present, body)
@@ -276,15 +286,15 @@ def _require_meant(kind: Kind, present: Object, asked: Preconditions) -> None:
 def _require_same(kind: Kind, present: Object, body: Object) -> None:
     before, given = present["metadata"], body["metadata"]
     name = before["name"]
+    if (uid := given.get("uid")) and uid != before["uid"]:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
+        raise answers.conflict(kind, name, why)
     if not (wanted := given.get("resourceVersion")):
         if kind.is_custom:
             problem = answers.wrong("metadata.resourceVersion", 0, "must be specified for an update")
             raise answers.invalid_update(kind, name, [problem])
     elif wanted != before["resourceVersion"]:
         raise answers.conflict(kind, name)
-    if (uid := given.get("uid")) and uid != before["uid"]:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
-        raise answers.conflict(kind, name, why)
 
 
 def _content(kind: Kind, whole: Object) -> bytes:

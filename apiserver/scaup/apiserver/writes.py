@@ -102,13 +102,15 @@ class Writer:
         def patched(present: Object) -> Any:
             try:
                 if form == JSON_PATCH:
-                    return patches.json_patch(present, patch)
-                if form == MERGE_PATCH:
-                    return patches.merge(present, patch)
-                return patches.strategic(present, patch, MERGE_KEYS)
+                    made = patches.json_patch(present, patch)
+                elif form == MERGE_PATCH:
+                    made = patches.merge(present, patch)
+                else:
+                    made = patches.strategic(present, patch, MERGE_KEYS)
             except patches.PatchError as error:
                 message = f"the server rejected our request due to an error in our request: {error}"
                 raise ApiError(422, "Invalid", message) from error
+            return objects.with_own_uid(kind, present, made)
 
         if not isinstance(patch, list if form == JSON_PATCH else dict):
             wanted = "an array of operations" if form == JSON_PATCH else "an object"
