@@ -145,7 +145,7 @@ def _require_kind(kind: Kind, body: Object, name: str) -> None:
 
 def _kept(given: Object) -> Object:
     """What a client may say in metadata; what is empty is as good as not there, and an owner is named once."""
-    kept = {k: v for k, v in given.items() if k not in _OURS and k not in _NOT_KEPT and v not in ({}, [], None)}
+    kept = {k: v for k, v in given.items() if k not in _OURS and k not in _NOT_KEPT and v not in ({}, [], None, "")}
     owners = kept.get("ownerReferences")
     if isinstance(owners, list):
         first: dict[bytes, Any] = {}

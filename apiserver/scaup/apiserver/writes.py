@@ -56,6 +56,7 @@ class Writer:
     ) -> Object:
         """A new object; raises ApiError 409 AlreadyExists, and what the checks find."""
         now = moment()
+        shapes.require_fit(kind, body)
         whole = objects.checked_shape(kind, body, namespace=target.namespace)
         about = whole["metadata"]
         prefix = "" if about.get("name") else about.get("generateName")
@@ -173,7 +174,8 @@ class Writer:
             if present is None:
                 raise answers.not_found(kind, target.name)
             present = objects.in_version(present, kind)
-            body = objects.checked_shape(kind, wanted(present), namespace=target.namespace, name=target.name)
+            shapes.require_fit(kind, body := wanted(present))
+            body = objects.checked_shape(kind, body, namespace=target.namespace, name=target.name)
             given = body["metadata"].get("managedFields")
             if target.subresource:
                 made = status_admitted(kind, present, body)
