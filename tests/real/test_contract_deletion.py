@@ -262,6 +262,7 @@ def test_objects_that_are_not_served_go_with_their_definition(server: Server, na
     wait_for(lambda: server.request("GET", grebes).status == 200, "the kind is there again")
     assert server.request("GET", grebes).body["items"] == []
     server.request("DELETE", crd)
+    until_gone(server, crd)
 
 
 def test_dependents_go_though_the_kind_of_their_owner_went_too(server: Server, namespace: str, ponds: str) -> None:
