@@ -280,3 +280,95 @@ def test_what_is_immutable_is_not_changed(server: Server, maps: str) -> None:
             f'ConfigMap "c" is invalid: {field}: Forbidden: field is immutable when `immutable` is set',
         )
     assert patched(server, f"{maps}/c", {"metadata": {"labels": {"a": "b"}}}).status == 200
+
+
+def _cannot(kind: str, said: str) -> str:
+    return f'{kind} in version "v1" cannot be handled as a {kind}: {said}'
+
+
+NOBODYS = "name is neither a standard finalizer name nor is it fully qualified"
+_JSON = "json: cannot unmarshal"
+_TIME = 'parsing time "x" as "2006-01-02T15:04:05'
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({"uid": []}, f"{_JSON} array into Go struct field ObjectMeta.metadata.uid of type"),
+        ({"generation": "x"}, f"{_JSON} string into Go struct field ObjectMeta.metadata.generation of type int64"),
+        ({"creationTimestamp": "x"}, f'{_TIME}Z07:00": cannot parse "x" as "2006"'),
+        (
+            {"managedFields": "x"},
+            f"{_JSON} string into Go struct field ObjectMeta.metadata.managedFields of type []v1.",
+        ),
+        ({"labels": []}, f"{_JSON} array into Go struct field ObjectMeta.metadata.labels of type map[string]string"),
+        ({"finalizers": {}}, f"{_JSON} object into Go struct field ObjectMeta.metadata.finalizers of type []string"),
+        (
+            {"ownerReferences": [{"kind": 5}]},
+            f"{_JSON} number into Go struct field OwnerReference.metadata.ownerReferences.kind of type string",
+        ),
+    ],
+)
+def test_metadata_that_nobody_can_read_is_refused_whoever_decides_it(
+    server: Server, maps: str, ponds: str, about: Any, said: str
+) -> None:
+    answer = server.request("POST", maps, {"metadata": {"name": "p"} | about})
+    assert answer.status == 400
+    assert answer.body["message"].startswith(_cannot("ConfigMap", said))
+    answer = server.request("POST", ponds, pond(about=about))
+    assert answer.status == 400
+    assert answer.body["message"].startswith(_cannot("Pond", said.replace(".metadata.", ".")))
+
+
+def test_null_is_as_good_as_nothing(server: Server, maps: str, ponds: str, namespace: str) -> None:
+    about = {"labels": {"a": None}, "annotations": None, "generateName": ""}
+    whole = made(server, maps, {"metadata": {"name": "p"} | about, "data": {"a": None}, "immutable": None})
+    assert (whole["data"], "immutable" in whole) == ({"a": ""}, False)
+    for one in (whole, made(server, ponds, pond(about=about))):
+        found = one["metadata"]
+        assert (found["labels"], "annotations" in found, "generateName" in found) == ({"a": ""}, False, False)
+    port = {"port": 80, "protocol": None, "name": None}
+    path = f"/api/v1/namespaces/{namespace}/services"
+    spec = made(server, path, {"metadata": {"name": "s"}, "spec": {"ports": [port], "type": ""}})["spec"]
+    assert (spec["type"], spec["ports"]) == ("ClusterIP", [{"port": 80, "protocol": "TCP", "targetPort": 80}])
+
+
+@pytest.mark.parametrize(
+    ("where", "body", "said"),
+    [
+        ("secrets", {"type": "kubernetes.io/tls"}, "[data[tls.crt]: Required value, data[tls.key]: Required value]"),
+        ("secrets", {"type": "kubernetes.io/ssh-auth"}, "data[ssh-privatekey]: Required value"),
+        (
+            "secrets",
+            {"type": "kubernetes.io/service-account-token"},
+            "metadata.annotations[kubernetes.io/service-account.name]: Required value",
+        ),
+        (
+            "events",
+            {"involvedObject": {"namespace": "other"}},
+            'involvedObject.namespace: Invalid value: "other": does not match event.namespace',
+        ),
+        (
+            "leases",
+            {"spec": {"leaseDurationSeconds": 0}},
+            "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",
+        ),
+        (
+            "services",
+            {"spec": {"ports": [{"port": 80}], "sessionAffinity": "x"}},
+            'spec.sessionAffinity: Unsupported value: "x": supported values: "ClientIP", "None"',
+        ),
+        (
+            "configmaps",
+            {"metadata": {"name": "m", "finalizers": ["a"]}},
+            f'metadata.finalizers[0]: Invalid value: "a": {NOBODYS}',
+        ),
+    ],
+)
+def test_an_object_of_a_core_kind_is_what_its_kind_asks_for(
+    server: Server, namespace: str, where: str, body: Any, said: str
+) -> None:
+    group = "apis/coordination.k8s.io/v1" if where == "leases" else "api/v1"
+    answer = server.request("POST", f"/{group}/namespaces/{namespace}/{where}", {"metadata": {"name": "m"}} | body)
+    assert answer.status == 422
+    assert answer.body["message"].partition(" is invalid: ")[2] == said

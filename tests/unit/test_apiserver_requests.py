@@ -65,7 +65,7 @@ def test_a_crd_adds_its_served_versions_and_takes_them_away() -> None:
     assert (first.is_namespaced, first.is_custom, first.list_name) == (False, True, "Ducks")
     assert kinds.find("example.com", "v1alpha1", "ducks") is None
     assert kinds.groups()["example.com"] == ["v1", "v1beta1"]
-    assert kinds.of_resource(Resource("example.com", "ducks")) == first == kinds.of_crd("ducks.example.com")
+    assert kinds.of_resource(Resource("example.com", "ducks")) == first
     kinds.learn("ducks.example.com", None)
     assert kinds.find("example.com", "v1", "ducks") is None
     kinds.learn("ducks.example.com", crd(versions))
@@ -77,7 +77,7 @@ def test_a_crd_of_a_kind_that_is_built_in_changes_nothing() -> None:
     kinds = Kinds()
     kinds.learn(f"brokers.{EVENTING}", crd([{"name": "v1", "served": True}], "brokers", EVENTING))
     assert kinds.find(EVENTING, "v1", "brokers") is BROKERS
-    assert kinds.of_crd(f"brokers.{EVENTING}") is None
+    assert kinds.is_built_in(Resource(EVENTING, "brokers"))
 
 
 def test_versions_are_listed_in_kubernetes_order_of_preference() -> None:

@@ -49,7 +49,7 @@ async def serve(settings: ApiServerSettings, life: Life, sock: socket.socket) ->
 
 
 async def _follow(settings: ApiServerSettings, store: Store, api: Api, life: Life) -> None:
-    collector = Collector(store, api.writer)
+    collector = Collector(store, api.deleter)
     async with connect(settings.bus.access(), f"apiserver {settings.service.replica_name}") as bus:
         watch_bus(bus, life.health)
         async with asyncio.TaskGroup() as group:

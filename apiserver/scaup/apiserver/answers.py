@@ -130,9 +130,10 @@ def is_no_page(error: ScaupError, path: str) -> bool:
     return isinstance(error, NoSuchPathError) and not path.startswith(_OWN_GROUPS)
 
 
-def already_exists(kind: Kind, name: str) -> ApiError:
-    """There is such an object already."""
-    return ApiError(409, "AlreadyExists", f'{kind.resource_name} "{name}" already exists', _about(kind, name))
+def already_exists(kind: Kind, name: str, *, is_going: bool = False) -> ApiError:
+    """There is such an object already, or still."""
+    still = "object is being deleted: " if is_going else ""
+    return ApiError(409, "AlreadyExists", f'{still}{kind.resource_name} "{name}" already exists', _about(kind, name))
 
 
 def conflict(kind: Kind, name: str, why: str = "", *, of_kind: bool = False) -> ApiError:

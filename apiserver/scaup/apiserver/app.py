@@ -36,13 +36,14 @@ from scaup.apiserver import (
 )
 from scaup.apiserver.accept import Form
 from scaup.apiserver.answers import ApiError
+from scaup.apiserver.deletion import Deleter, asked_for
 from scaup.apiserver.kinds import Kind, Kinds
 from scaup.apiserver.objects import Object, in_version
 from scaup.apiserver.paths import Discovery, Target
 from scaup.apiserver.query import OPTIONS, flag, is_dry_run, list_options
 from scaup.apiserver.store import Place, Store
 from scaup.apiserver.watch import Shaped, Watches, Wish
-from scaup.apiserver.writes import Writer, delete_options
+from scaup.apiserver.writes import Writer
 from scaup.core.model.errors import ScaupError
 from scaup.core.runtime.health import Health
 from scaup.core.runtime.observe import healthz, readyz
@@ -71,6 +72,7 @@ class Api:
     def __init__(self, store: Store, health: Health, max_watches: int) -> None:
         self.watches = Watches(max_watches)
         self.writer = Writer(store)
+        self.deleter = Deleter(store)
         self._store = store
         self._health = health
         self._writing = 0
@@ -237,14 +239,12 @@ class Api:
         asked: Any = None
         if data:
             asked = await body.parse(guard.content_type(request.headers, guard.OBJECTS), data)
+        each = asked_for(asked, request.query_params)
         dry = is_dry_run(request.query_params, asked, options="DeleteOptions")
         if call.verb == "delete":
-            return call.object(
-                kind, await self.writer.delete(kind, target, asked, request.query_params, is_dry_run=dry)
-            )
+            return call.object(kind, await self.deleter.delete(kind, target, each, is_dry_run=dry))
         options = list_options(request.query_params, kind, target)
-        each = delete_options(asked, request.query_params)
-        deleted = await self.writer.delete_collection(kind, options.is_wanted, each, is_dry_run=dry)
+        deleted = await self.deleter.delete_collection(kind, options.is_wanted, each, is_dry_run=dry)
         return call.list(kind, reads.Part(deleted, {"resourceVersion": str(self._store.revision)}))
 
 

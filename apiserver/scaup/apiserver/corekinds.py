@@ -18,6 +18,16 @@ from scaup.apiserver.objects import Object
 SERVICES: Final = Resource("", "services")
 CONFIG_MAPS: Final = Resource("", "configmaps")
 SECRETS: Final = Resource("", "secrets")
+EVENTS: Final = Resource("", "events")
+LEASES: Final = Resource("coordination.k8s.io", "leases")
+_KEYS: Final = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/basic-auth": ("username", "password"),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+}
+_ACCOUNT: Final = "kubernetes.io/service-account.name"
 _KEY: Final = re.compile(r"[-._a-zA-Z0-9]+")
 _A_KEY: Final = (
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.' "
@@ -26,6 +36,7 @@ _A_KEY: Final = (
 _LONGEST_KEY: Final = 253
 _MAX_DATA: Final = 1024 * 1024
 _TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_AFFINITIES: Final = ("ClientIP", "None")
 _PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
 _NAMED: Final = "kubernetes.io/metadata.name"
 
@@ -46,9 +57,25 @@ def problems(kind: Kind, made: Object, present: Object | None) -> list[Problem]:
     """What is wrong with a Service, ConfigMap or Secret that is to be stored in the place of ``present``."""
     if kind.resource == SERVICES:
         return _service_problems(made)
+    if kind.resource == EVENTS:
+        return _event_problems(made)
+    if kind.resource == LEASES:
+        return _lease_problems(made)
     if kind.resource not in {CONFIG_MAPS, SECRETS}:
         return []
-    return [*_data_problems(kind, made), *_change_problems(kind, made, present)]
+    return [*_data_problems(kind, made), *_type_problems(kind, made), *_change_problems(kind, made, present)]
+
+
+def status_problems(kind: Kind, made: Object) -> list[Problem]:
+    """What is wrong with the status of a Namespace: its phase says whether it is being deleted."""
+    phase = (made.get("status") or {}).get("phase", "")
+    is_going = "deletionTimestamp" in made["metadata"]
+    if kind.resource != NAMESPACES.resource or phase == ("Terminating" if is_going else "Active"):
+        return []
+    only = (
+        "'Terminating' if `deletionTimestamp` is not empty" if is_going else "'Active' if `deletionTimestamp` is empty"
+    )
+    return [wrong("status.Phase", phase, f"may only be {only}")]
 
 
 def _namespace(made: Object, present: Object | None) -> Object:
@@ -71,7 +98,7 @@ def _service(made: Object) -> Object:
     spec = made.get("spec")
     if not isinstance(spec, dict):
         return made
-    spec = {"type": "ClusterIP", "sessionAffinity": "None"} | {k: v for k, v in spec.items() if v is not None}
+    spec = {"type": "ClusterIP", "sessionAffinity": "None"} | {k: v for k, v in spec.items() if v not in (None, "")}
     if isinstance(ports := spec.get("ports"), list):
         spec["ports"] = [_port(port) if isinstance(port, dict) else port for port in ports]
     if spec["type"] != "ExternalName":
@@ -80,14 +107,14 @@ def _service(made: Object) -> Object:
 
 
 def _port(port: Object) -> Object:
-    given = {"protocol": "TCP"} | port
+    given = {"protocol": "TCP"} | {k: v for k, v in port.items() if v not in (None, "")}
     return given if given.get("targetPort") else given | {"targetPort": given.get("port")}
 
 
 def _secret(made: Object) -> Object:
     text = made.get("stringData")
-    made = {"type": "Opaque"} | {k: v for k, v in made.items() if k != "stringData" and v is not None}
-    if isinstance(text, dict):
+    made = {"type": "Opaque"} | {k: v for k, v in made.items() if k != "stringData" and v not in (None, "", {})}
+    if isinstance(text, dict) and text:
         added = {k: base64.b64encode(v.encode()).decode() for k, v in text.items() if isinstance(v, str)}
         made["data"] = {**(made.get("data") or {}), **added}
     return made
@@ -110,6 +137,8 @@ def _service_problems(made: Object) -> list[Problem]:
         if name and name in names:
             found.append(Problem(f"{path}.name", "FieldValueDuplicate", f'Duplicate value: "{name}"'))
         names.add(name)
+    if (affinity := spec.get("sessionAffinity", "None")) not in _AFFINITIES:
+        found.append(unsupported("spec.sessionAffinity", affinity, _AFFINITIES))
     if spec.get("type", "ClusterIP") not in _TYPES:
         found.append(unsupported("spec.type", spec["type"], _TYPES))
     return found
@@ -122,7 +151,7 @@ def _port_problems(path: str, port: Object, *, is_alone: bool) -> list[Problem]:
     elif why := label_problem(name):
         found.append(wrong(f"{path}.name", name, why))
     for field in ("port", "targetPort"):
-        value = port.get(field)
+        value = port.get(field) or (0 if field == "port" else None)
         if isinstance(value, int) and not 1 <= value <= 65535:
             found.append(wrong(f"{path}.{field}", value, "must be between 1 and 65535, inclusive"))
     if port.get("protocol", "TCP") not in _PROTOCOLS:
@@ -164,6 +193,38 @@ def _unfit_key(key: str) -> list[str]:
         found.append(f"must not be '{key}'")
     elif key.startswith(".."):
         found.append("must not start with '..'")
+    return found
+
+
+def _type_problems(kind: Kind, made: Object) -> list[Problem]:
+    """What a Secret of its type has to have."""
+    if kind.resource != SECRETS:
+        return []
+    data, annotations = made.get("data") or {}, made["metadata"].get("annotations") or {}
+    wanted = _KEYS.get(str(made.get("type")), ())
+    missing = [key for key in wanted if key not in data]
+    if made.get("type") == "kubernetes.io/basic-auth" and len(missing) < len(wanted):  # one of both is enough
+        missing = []
+    found = [required(f"data[{key}]") for key in missing]
+    if made.get("type") == "kubernetes.io/service-account-token" and not annotations.get(_ACCOUNT):
+        found.append(required(f"metadata.annotations[{_ACCOUNT}]"))
+    return found
+
+
+def _event_problems(made: Object) -> list[Problem]:
+    namespace = made["metadata"].get("namespace", "")
+    about = (made.get("involvedObject") or {}).get("namespace") or ""
+    if about == namespace or (not about and namespace == "default"):
+        return []
+    return [wrong("involvedObject.namespace", about, "does not match event.namespace")]
+
+
+def _lease_problems(made: Object) -> list[Problem]:
+    spec, found = made.get("spec") or {}, []
+    if spec.get("leaseDurationSeconds", 1) <= 0:
+        found.append(wrong("spec.leaseDurationSeconds", spec["leaseDurationSeconds"], "must be greater than 0"))
+    if spec.get("leaseTransitions", 0) < 0:
+        found.append(wrong("spec.leaseTransitions", spec["leaseTransitions"], "must be greater than or equal to 0"))
     return found
 
 

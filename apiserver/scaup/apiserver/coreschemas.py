@@ -28,7 +28,7 @@ METADATA: Final[Schema] = {
         "labels": _TEXTS,
         "annotations": _TEXTS,
         "finalizers": {"type": "array", "x-kubernetes-list-type": "set"},
-        "ownerReferences": _list("uid"),
+        "ownerReferences": {**_list("uid"), "items": {"type": "object", "x-kubernetes-map-type": "atomic"}},
     },
 }
 MERGE_KEYS: Final[Mapping[str, str]] = {

@@ -139,6 +139,7 @@ def with_conditions(kind: Kind, made: Object, now: str, others: Iterable[Kind] =
         or {"type": name, "status": value, "lastTransitionTime": now, "reason": reason, "message": message}
         for name, value, reason, message in states
     ]
+    conditions += [one for one in before.get("conditions") or () if one.get("type") == "Terminating"]
     names = {"kind": ""} if taken else {}
     names |= {key: value for key, value in spec["names"].items() if key not in taken}
     stored = [v["name"] for v in spec["versions"] if v.get("storage")]

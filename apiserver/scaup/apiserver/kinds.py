@@ -92,8 +92,8 @@ class Kind:
         return self.list_kind or f"{self.kind}List"
 
 
-def kinds_of(crd: Mapping[str, Any]) -> list[Kind]:
-    """The kinds of a checked CRD: one for each served version."""
+def kinds_of(crd: Mapping[str, Any], *, only_served: bool = True) -> list[Kind]:
+    """The kinds of a checked CRD: one for each served version, or for each that there is."""
     spec = crd["spec"]
     names = spec["names"]
     return [
@@ -112,7 +112,7 @@ def kinds_of(crd: Mapping[str, Any]) -> list[Kind]:
             schema=(version.get("schema") or {}).get("openAPIV3Schema"),
         )
         for version in spec["versions"]
-        if version.get("served")
+        if version.get("served") or not only_served
     ]
 
 
@@ -227,9 +227,9 @@ class Kinds:
         """The kinds of a group in one version."""
         return [k for k in self._all.values() if k.group == group and k.version == version]
 
-    def of_crd(self, name: str) -> Kind | None:
-        """A version of the kind that a CRD added; None where it added none."""
-        return next(iter(self._custom.get(name, ())), None)
+    def is_built_in(self, resource: Resource) -> bool:
+        """Whether the kind whose objects are stored there is always known."""
+        return resource in self._own
 
     def called(self, group: str, kind: str) -> Kind | None:
         """Any version of the kind that is called so in a group."""

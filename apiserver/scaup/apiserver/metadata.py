@@ -20,6 +20,7 @@ _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 _QUALIFIED: Final = re.compile(r"(?:([^/]+)/)?([A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)")
 _CALLED_BY_LABELS: Final = (NAMESPACES.resource, Resource("", "services"))
+_STANDARD: Final = ("kubernetes", "orphan", "foregroundDeletion")
 _MAX_ANNOTATIONS: Final = 256 * 1024
 _ENDS: Final = "and must start and end with an alphanumeric character (e.g."
 _USED: Final = "regex used for validation is"
@@ -54,7 +55,7 @@ def problems(kind: Kind, whole: Metadata) -> list[Problem]:
         *_name_problems(kind, metadata),
         *_map_problems(metadata, "labels"),
         *_map_problems(metadata, "annotations"),
-        *_list_problems(metadata),
+        *_list_problems(kind, metadata),
     ]
 
 
@@ -111,7 +112,7 @@ def _size(values: dict[str, str]) -> int:
     return sum(len(part.encode("utf-8", "surrogatepass")) for pair in values.items() for part in pair)
 
 
-def _list_problems(metadata: Metadata) -> list[Problem]:
+def _list_problems(kind: Kind, metadata: Metadata) -> list[Problem]:
     found = []
     finalizers, owners = metadata.get("finalizers"), metadata.get("ownerReferences")
     if finalizers is not None and not (isinstance(finalizers, list) and all(isinstance(f, str) for f in finalizers)):
@@ -119,11 +120,16 @@ def _list_problems(metadata: Metadata) -> list[Problem]:
     else:
         unfit = [f for f in finalizers or () if not is_qualified_name(f)]
         found += [answers.wrong("metadata.finalizers", finalizer, _A_NAME) for finalizer in unfit]
+        found += [] if kind.is_custom else _unqualified("metadata.finalizers[{}]", finalizers or [])
+        if {"orphan", "foregroundDeletion"} <= set(finalizers or ()):
+            said = json.dumps(finalizers, separators=(",", ":"))
+            why = f"Invalid value: {said}: finalizer orphan and foregroundDeletion cannot be both set"
+            found.append(Problem("metadata.finalizers", "FieldValueInvalid", why))
     if owners is not None and not (isinstance(owners, list) and all(isinstance(o, dict) for o in owners)):
         return [*found, answers.wrong("metadata.ownerReferences", owners, "must be an array of objects")]
     for owner in owners or ():
         for field, detail in _OF_OWNERS:
-            if not owner.get(field):
+            if not owner.get(field) or (field == "apiVersion" and str(owner[field]).count("/") > 1):
                 found.append(answers.wrong(f"metadata.ownerReferences.{field}", "", detail))
     first, *others = [f"{o.get('kind')}/{o.get('name')}" for o in owners or () if o.get("controller") is True] or [""]
     for other in others:
@@ -131,6 +137,13 @@ def _list_problems(metadata: Metadata) -> list[Problem]:
         text = f"Invalid value: {_shown(owners)}: {why}"
         found.append(Problem("metadata.ownerReferences", "FieldValueInvalid", text))
     return found
+
+
+def _unqualified(path: str, finalizers: list[str]) -> list[Problem]:
+    """Finalizers that are nobody's; custom kinds, and CRDs, are not asked for it."""
+    why = "name is neither a standard finalizer name nor is it fully qualified"
+    named = [(number, f) for number, f in enumerate(finalizers) if "/" not in f and f not in _STANDARD]
+    return [answers.wrong(path.format(number), f, why) for number, f in named if is_qualified_name(f)]
 
 
 def _shown(owners: Any) -> str:

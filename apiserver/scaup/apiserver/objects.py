@@ -25,6 +25,14 @@ ORPHAN: Final = "orphan"
 CLEANUP: Final = "customresourcecleanup.apiextensions.k8s.io"
 """The finalizer of a CRD that goes after its objects."""
 _BY_POLICY: Final = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
+_WHOLES: Final = (NAMESPACES.resource, CRDS.resource)
+"""What goes with all that is in it, in ways of its own."""
+_PENDING: Final = {
+    "type": "Terminating",
+    "status": "True",
+    "reason": "InstanceDeletionPending",
+    "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+}
 _NOT_KEPT: Final = ("resourceVersion", "selfLink", "managedFields")
 
 
@@ -136,8 +144,15 @@ def _require_kind(kind: Kind, body: Object, name: str) -> None:
 
 
 def _kept(given: Object) -> Object:
-    """What a client may say in metadata; what is empty is as good as not there."""
-    return {k: v for k, v in given.items() if k not in _OURS and k not in _NOT_KEPT and v not in ({}, [], None)}
+    """What a client may say in metadata; what is empty is as good as not there, and an owner is named once."""
+    kept = {k: v for k, v in given.items() if k not in _OURS and k not in _NOT_KEPT and v not in ({}, [], None, "")}
+    owners = kept.get("ownerReferences")
+    if isinstance(owners, list):
+        first: dict[bytes, Any] = {}
+        for one in owners:
+            first.setdefault(dumps(one), one)
+        kept["ownerReferences"] = list(first.values())
+    return kept
 
 
 def created(kind: Kind, body: Object, moment: Moment) -> Object:
@@ -162,6 +177,9 @@ def replaced(kind: Kind, present: Object, body: Object) -> Object:
     """
     _require_same(kind, present, body)
     before = present["metadata"]
+    if (given := body["metadata"].get("deletionTimestamp")) and "deletionTimestamp" not in before:
+        problem = answers.wrong("metadata.deletionTimestamp", given, "field is immutable")
+        raise answers.invalid(kind, before["name"], [problem])
     metadata = _kept(body["metadata"])
     metadata |= {k: before[k] for k in _OURS if k in before}
     made = {**body, "metadata": metadata}
@@ -170,6 +188,16 @@ def replaced(kind: Kind, present: Object, body: Object) -> Object:
         if "status" in present:
             made["status"] = present["status"]
     return made
+
+
+def with_own_uid(kind: Kind, present: Object, patched: Any) -> Any:
+    """What a patch made of an object; raises ApiError 422 where it is another's by its uid now."""
+    about = patched.get("metadata") if isinstance(patched, dict) else None
+    uid = about.get("uid") if isinstance(about, dict) else None
+    if uid and uid != present["metadata"]["uid"]:
+        problem = answers.wrong("metadata.uid", uid, "field is immutable")
+        raise answers.invalid(kind, present["metadata"]["name"], [problem])
+    return patched
 
 
 def with_status(kind: Kind, present: Object, body: Object) -> Object:
@@ -189,7 +217,7 @@ def settled(kind: Kind, present: Object, made: Object) -> Decision:
         metadata["generation"] = int(present["metadata"].get("generation", 0)) + 1
     if "deletionTimestamp" in metadata:
         before = set(present["metadata"].get("finalizers") or ())
-        if added := [f for f in metadata.get("finalizers") or () if f not in before]:
+        if added := sorted(set(metadata.get("finalizers") or ()) - before):
             listed = "{" + ", ".join(f'"{one}"' for one in added) + "}"
             detail = (
                 f"no new finalizers can be added if the object is being deleted, found new finalizers []string{listed}"
@@ -209,50 +237,64 @@ def deleted(kind: Kind, present: Object, asked: Preconditions, moment: Moment) -
     """
     metadata = present["metadata"]
     is_going = "deletionTimestamp" in metadata
-    for what, wanted, is_, why in (
-        ("UID", asked.uid, metadata.get("uid"), "deleted and then recreated"),
-        ("ResourceVersion", asked.resource_version, revision_of(present), "modified"),
-    ):
-        if wanted is not None and wanted != is_:
-            text = f"the {what} in the precondition ({wanted}) does not match the {what} in record ({is_})"
-            raise answers.conflict(kind, metadata["name"], f"{text}. The object might have been {why}", of_kind=True)
+    _require_meant(kind, present, asked)
     finalizers = list(metadata.get("finalizers") or ())
     if asked.policy:
         finalizers = [f for f in finalizers if f not in _BY_POLICY.values()]
         finalizers += [_BY_POLICY[asked.policy]] if asked.policy in _BY_POLICY else []
-    if kind.resource == CRDS.resource and not is_going:
+    if kind.resource == CRDS.resource and not is_going and CLEANUP not in finalizers:
         finalizers.append(CLEANUP)
     marked = without_revision(present)
+    if kind.resource == CRDS.resource and not is_going:
+        status = present.get("status") or {}
+        marked["status"] = {
+            **status,
+            "conditions": [*(status.get("conditions") or ()), _PENDING | {"lastTransitionTime": moment.now}],
+        }
     if kind.resource == NAMESPACES.resource:  # held by its own ``spec.finalizers``
         marked["status"] = {**(present.get("status") or {}), "phase": "Terminating"}
     elif not finalizers:
         return Remove(present)
     marked["metadata"].pop("finalizers", None)
     if finalizers:
-        marked["metadata"]["finalizers"] = list(dict.fromkeys(finalizers))
+        marked["metadata"]["finalizers"] = finalizers
     if is_going:
         return Put(marked)
     marked["metadata"]["deletionTimestamp"] = moment.now
-    if kind.has_generation:
-        marked["metadata"] |= {
-            "deletionGracePeriodSeconds": 0,
-            "generation": int(metadata.get("generation", 0)) + 1,
-        }
+    if kind.resource not in _WHOLES:
+        marked["metadata"]["deletionGracePeriodSeconds"] = 0
+        if kind.has_generation:
+            marked["metadata"]["generation"] = int(metadata.get("generation", 0)) + 1
     return Put(marked)
+
+
+def _require_meant(kind: Kind, present: Object, asked: Preconditions) -> None:
+    name, uid, revision = present["metadata"]["name"], present["metadata"].get("uid"), revision_of(present)
+    for what, wanted, is_, why in (
+        ("UID", asked.uid, uid, "deleted and then recreated"),
+        ("ResourceVersion", asked.resource_version, revision, "modified"),
+    ):
+        if wanted is None or wanted == is_:
+            continue
+        if kind.resource in _WHOLES:
+            text = f"Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is_}"
+            raise answers.conflict(kind, name, text)
+        text = f"the {what} in the precondition ({wanted}) does not match the {what} in record ({is_})"
+        raise answers.conflict(kind, name, f"{text}. The object might have been {why}", of_kind=True)
 
 
 def _require_same(kind: Kind, present: Object, body: Object) -> None:
     before, given = present["metadata"], body["metadata"]
     name = before["name"]
+    if (uid := given.get("uid")) and uid != before["uid"]:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
+        raise answers.conflict(kind, name, why)
     if not (wanted := given.get("resourceVersion")):
         if kind.is_custom:
             problem = answers.wrong("metadata.resourceVersion", 0, "must be specified for an update")
             raise answers.invalid_update(kind, name, [problem])
     elif wanted != before["resourceVersion"]:
         raise answers.conflict(kind, name)
-    if (uid := given.get("uid")) and uid != before["uid"]:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
-        raise answers.conflict(kind, name, why)
 
 
 def _content(kind: Kind, whole: Object) -> bytes:

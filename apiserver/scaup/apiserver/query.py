@@ -123,7 +123,7 @@ def is_dry_run(query: Query, body: object = None, *, options: str) -> bool:
 
     ``options`` is what Kubernetes calls the options of such a request: ``CreateOptions`` and the like.
     """
-    asked = [query["dryRun"]] if query.get("dryRun") else []
+    asked = [query["dryRun"]] if "dryRun" in query else []
     if isinstance(body, dict) and isinstance(body.get("dryRun"), list):
         asked += body["dryRun"]
     if any(mode != "All" for mode in asked):
@@ -133,7 +133,11 @@ def is_dry_run(query: Query, body: object = None, *, options: str) -> bool:
 
 
 def _number(query: Query, name: str) -> int:
-    text = query.get(name, "") or "0"
+    return whole_number(query.get(name, "") or "0", name)
+
+
+def whole_number(text: str, name: str) -> int:
+    """The number in a parameter; raises ApiError 400 where there is none."""
     if not re.fullmatch(r"-?[0-9]{1,18}", text):
         raise answers.bad_request(f"{name}: strconv.ParseInt: parsing {_quoted(text)}: invalid syntax")
     return int(text)

@@ -131,6 +131,11 @@ class Store:
         found = self._shelves.get(place.resource)
         return found.objects.get((place.namespace, place.name)) if found else None
 
+    def is_going(self, place: Place) -> bool:
+        """Whether there is an object that is being deleted."""
+        found = self.get(place)
+        return found is not None and "deletionTimestamp" in found["metadata"]
+
     # --- writing ------------------------------------------------------------------------------------------------
 
     async def change(
@@ -150,7 +155,7 @@ class Store:
             if present is not None and isinstance(decision, Put) and is_same(decision.object, present):
                 return Put(present)
             if is_dry_run:
-                return decision
+                return decision if present is None else type(decision)(_at_revision_of(present, decision.object))
             expected = self._revisions.get(place.key, 0)
             try:
                 revision = await self._write(place.key, decision, expected)
@@ -325,6 +330,10 @@ class Store:
     def _forget(self, key: str) -> None:
         self._revisions.pop(key, None)
         self._marks.pop(key, None)
+
+
+def _at_revision_of(present: Object, made: Object) -> Object:
+    return {**made, "metadata": {**made["metadata"], "resourceVersion": present["metadata"]["resourceVersion"]}}
 
 
 def _wake(waiting: asyncio.Future[None]) -> None:

@@ -30,12 +30,10 @@ from scaup.apiserver import (
 from scaup.apiserver.answers import ApiError, Problem
 from scaup.apiserver.coreschemas import MERGE_KEYS
 from scaup.apiserver.guard import JSON_PATCH, MERGE_PATCH
-from scaup.apiserver.kinds import NAMESPACES, Kind
+from scaup.apiserver.kinds import CRDS, NAMESPACES, Kind
 from scaup.apiserver.managers import Who
-from scaup.apiserver.objects import Decision, Moment, Object, Preconditions, Put
+from scaup.apiserver.objects import Decision, Moment, Object, Put
 from scaup.apiserver.paths import Target
-from scaup.apiserver.query import Query
-from scaup.apiserver.selectors import Test
 from scaup.apiserver.store import Place, Store
 from scaup.apiserver.window import name_of
 from scaup.core.model.errors import ScaupError
@@ -43,9 +41,6 @@ from scaup.core.model.errors import ScaupError
 _LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # as Kubernetes: no vowels, no accidental words
 _LONGEST_PREFIX: Final = 63 - 5
 _NAME_TRIES: Final = 8
-_AT_ONCE: Final = 100
-_LASTING: Final = ("default", "kube-system", "kube-public")
-_POLICIES: Final = ("Foreground", "Background", "Orphan")
 _RETRY_S: Final = 0.5
 _OURSELVES: Final = "scaup"
 
@@ -60,7 +55,8 @@ class Writer:
         self, kind: Kind, target: Target, body: Any, *, manager: str = _OURSELVES, is_dry_run: bool = False
     ) -> Object:
         """A new object; raises ApiError 409 AlreadyExists, and what the checks find."""
-        now = _moment()
+        now = moment()
+        shapes.require_fit(kind, body)
         whole = objects.checked_shape(kind, body, namespace=target.namespace)
         about = whole["metadata"]
         prefix = "" if about.get("name") else about.get("generateName")
@@ -81,7 +77,7 @@ class Writer:
 
         def decide(present: Object | None) -> Decision:
             if present is not None:
-                raise answers.already_exists(kind, name)
+                raise answers.already_exists(kind, name, is_going="deletionTimestamp" in present["metadata"])
             return Put(made)
 
         return await self._in_namespace(kind, Place(kind.resource, namespace, name), decide, is_dry_run=is_dry_run)
@@ -107,13 +103,15 @@ class Writer:
         def patched(present: Object) -> Any:
             try:
                 if form == JSON_PATCH:
-                    return patches.json_patch(present, patch)
-                if form == MERGE_PATCH:
-                    return patches.merge(present, patch)
-                return patches.strategic(present, patch, MERGE_KEYS)
+                    made = patches.json_patch(present, patch)
+                elif form == MERGE_PATCH:
+                    made = patches.merge(present, patch)
+                else:
+                    made = patches.strategic(present, patch, MERGE_KEYS)
             except patches.PatchError as error:
                 message = f"the server rejected our request due to an error in our request: {error}"
                 raise ApiError(422, "Invalid", message) from error
+            return objects.with_own_uid(kind, present, made)
 
         if not isinstance(patch, list if form == JSON_PATCH else dict):
             wanted = "an array of operations" if form == JSON_PATCH else "an object"
@@ -124,7 +122,7 @@ class Writer:
         self, kind: Kind, target: Target, stated: Any, manager: str, *, force: bool, is_dry_run: bool = False
     ) -> tuple[Object, bool]:
         """The object, or its status, with what is applied (server-side apply), and whether it was made by it."""
-        now = _moment()
+        now = moment()
         stated = _applicable(kind, target, stated)
         who = Who(manager, now.now, target.subresource)
         is_new = False
@@ -157,9 +155,9 @@ class Writer:
     ) -> Object:
         """Do a change that may make an object, and see to its Namespace."""
         is_missing = self.store.get(place) is None
-        if place.namespace and is_missing:
-            self._require_lasting(kind, place.namespace, place.name)
-            if not is_dry_run:
+        if is_missing:
+            self._require_lasting(kind, place)
+            if place.namespace and not is_dry_run:
                 await self.ensure_namespace(place.namespace)
         done = await self.store.change(place, decide, is_dry_run=is_dry_run)
         if place.namespace and is_missing and not is_dry_run:  # it may have gone meanwhile
@@ -169,14 +167,15 @@ class Writer:
     async def _change(
         self, kind: Kind, target: Target, wanted: Callable[[Object], Any], manager: str, *, is_dry_run: bool
     ) -> Object:
-        now = _moment()
+        now = moment()
         who = Who(manager, now.now, target.subresource)
 
         def decide(present: Object | None) -> Decision:
             if present is None:
                 raise answers.not_found(kind, target.name)
             present = objects.in_version(present, kind)
-            body = objects.checked_shape(kind, wanted(present), namespace=target.namespace, name=target.name)
+            shapes.require_fit(kind, body := wanted(present))
+            body = objects.checked_shape(kind, body, namespace=target.namespace, name=target.name)
             given = body["metadata"].get("managedFields")
             if target.subresource:
                 made = status_admitted(kind, present, body)
@@ -186,33 +185,6 @@ class Writer:
 
         place = Place(kind.resource, target.namespace, target.name)
         return objects.in_version((await self.store.change(place, decide, is_dry_run=is_dry_run)).object, kind)
-
-    async def delete(
-        self, kind: Kind, target: Target, options: Any, query: Query, *, is_dry_run: bool = False
-    ) -> dict[str, Any]:
-        """Delete one object: ``Status`` where it is gone, the object itself where finalizers are to run first."""
-        place = Place(kind.resource, target.namespace, target.name)
-        if kind.resource == NAMESPACES.resource and target.name in _LASTING:
-            raise answers.forbidden_object(kind, target.name, "this namespace may not be deleted")
-        if self.store.get(place) is None:
-            raise answers.not_found(kind, target.name)
-        done = await self.remove(kind, place, delete_options(options, query), is_dry_run=is_dry_run)
-        if isinstance(done, Put):
-            return objects.in_version(done.object, kind)
-        group = {"group": kind.group} if kind.group else {}
-        details = {"name": target.name, **group, "kind": kind.plural, "uid": done.object["metadata"].get("uid", "")}
-        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-
-    async def delete_collection(
-        self, kind: Kind, is_wanted: Test, asked: Preconditions, *, is_dry_run: bool = False
-    ) -> list[Object]:
-        """Delete every object that matches, each as asked; gives back those there were."""
-        found = sorted((one for one in self.store.shelf(kind.resource).objects.values() if is_wanted(one)), key=name_of)
-        places = [Place(kind.resource, *name_of(one)) for one in found]
-        for start in range(0, len(places), _AT_ONCE):
-            part = places[start : start + _AT_ONCE]
-            await asyncio.gather(*(self.remove_if_there(kind, one, asked, is_dry_run=is_dry_run) for one in part))
-        return found
 
     async def ensure_namespace(self, name: str) -> None:
         """Make the Namespace where it is used for the first time."""
@@ -242,38 +214,16 @@ class Writer:
                 except ScaupError:
                     await asyncio.sleep(_RETRY_S)
 
-    async def remove(self, kind: Kind, place: Place, asked: Preconditions, *, is_dry_run: bool = False) -> Decision:
-        """Delete the object at a place, or mark it so where something is to happen first; gives back which it was."""
-        now = _moment()
-
-        def decide(present: Object | None) -> Decision:
-            if present is None:
-                raise answers.not_found(kind, place.name)
-            return objects.deleted(kind, present, asked, now)
-
-        return await self.store.change(place, decide, is_dry_run=is_dry_run)
-
-    async def remove_if_there(
-        self, kind: Kind, place: Place, asked: Preconditions, *, is_dry_run: bool = False
-    ) -> None:
-        """Delete the object at a place, if there is one."""
-        try:
-            await self.remove(kind, place, asked, is_dry_run=is_dry_run)
-        except ApiError as error:
-            if error.reason != "NotFound":
-                raise
-
-    def is_going(self, namespace: str) -> bool:
-        """Whether a Namespace is being deleted."""
-        found = self.store.get(Place(NAMESPACES.resource, "", namespace))
-        return found is not None and "deletionTimestamp" in found["metadata"]
-
-    def _require_lasting(self, kind: Kind, namespace: str, name: str) -> None:
-        """Raise ApiError 403 where the Namespace is being deleted: what is made in it could be overlooked."""
-        if self.is_going(namespace):
+    def _require_lasting(self, kind: Kind, place: Place) -> None:
+        """Raise ApiError 403 where what an object is made in is being deleted: it could be overlooked."""
+        if kind.is_custom and self.store.is_going(Place(CRDS.resource, "", kind.resource_name)):
+            why = "create not allowed while custom resource definition is terminating"
+            raise answers.forbidden_object(kind, place.name, why)
+        namespace = place.namespace
+        if namespace and self.store.is_going(Place(NAMESPACES.resource, "", namespace)):
             cause = Problem("metadata.namespace", "NamespaceTerminating", f"namespace {namespace} is being terminated")
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
-            raise answers.forbidden_object(kind, name, why, [cause])
+            raise answers.forbidden_object(kind, place.name, why, [cause])
 
 
 def admitted(kind: Kind, made: Object, present: Object | None, now: str, kinds: Iterable[Kind] = ()) -> Object:
@@ -298,7 +248,7 @@ def status_admitted(kind: Kind, present: Object, body: Object) -> Object:
     if not isinstance(status, dict | None) and (found := schemas.status_problems(kind, body, present)):
         raise answers.invalid(kind, present["metadata"]["name"], found)
     made = shapes.taken(kind, objects.with_status(kind, present, body))
-    if found := schemas.status_problems(kind, made, present):
+    if found := [*schemas.status_problems(kind, made, present), *corekinds.status_problems(kind, made)]:
         raise answers.invalid(kind, made["metadata"]["name"], found)
     return made
 
@@ -323,30 +273,6 @@ def _managed_as(made: Object, whole: Object) -> Object:
     return {**made, "metadata": metadata | ({"managedFields": managed} if managed else {})}
 
 
-def delete_options(options: Any, query: Query) -> Preconditions:
-    """Those of a DeleteOptions body, if there is one, else of the query.
-
-    Raises ApiError 400 where the body is none, 422 for a policy that there is not.
-    """
-    options = {} if options is None else options
-    if not isinstance(options, dict) or not isinstance(asked := options.get("preconditions") or {}, dict):
-        raise answers.bad_request("the body of a deletion must be DeleteOptions")
-    if (called := options.get("kind") or "DeleteOptions") != "DeleteOptions":
-        why = f'no kind "{called}" is registered for version "{options.get("apiVersion") or ""}"'
-        raise answers.bad_request(f"{why}: the body of a deletion must be DeleteOptions")
-    policy = options.get("propagationPolicy") or query.get("propagationPolicy") or ""
-    orphans = options.get("orphanDependents", query.get("orphanDependents"))
-    if policy and policy not in _POLICIES:
-        raise answers.invalid_options(
-            [answers.unsupported("propagationPolicy", policy, (*_POLICIES, "nil"))], "DeleteOptions"
-        )
-    if policy and orphans is not None:
-        why = "orphanDependents and deletionPropagation cannot be both set"
-        raise answers.invalid_options([answers.wrong("propagationPolicy", policy, why)], "DeleteOptions")
-    if orphans is not None:
-        policy = "Orphan" if orphans in {True, "true"} else "Background"
-    return Preconditions(asked.get("uid"), asked.get("resourceVersion"), policy)
-
-
-def _moment() -> Moment:
+def moment() -> Moment:
+    """What is new about a write of now."""
     return Moment(datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), str(uuid.uuid4()))
