@@ -25,6 +25,7 @@ from scaup.apiserver import (
     policies,
     schemas,
     shapes,
+    structural,
     validation,
 )
 from scaup.apiserver.answers import ApiError, Problem
@@ -289,7 +290,7 @@ def admitted(kind: Kind, made: Object, present: Object | None, now: str, kinds: 
     checks = (crds.problems, validation.problems, corekinds.problems)
     if found := [problem for check in checks for problem in check(kind, made, present)]:
         raise answers.invalid(kind, name, found)
-    return crds.with_conditions(kind, made, now, kinds)
+    return structural.with_whole_numbers(crds.with_conditions(kind, made, now, kinds))
 
 
 def status_admitted(kind: Kind, present: Object, body: Object) -> Object:
@@ -300,7 +301,7 @@ def status_admitted(kind: Kind, present: Object, body: Object) -> Object:
     made = shapes.taken(kind, objects.with_status(kind, present, body))
     if found := schemas.status_problems(kind, made, present):
         raise answers.invalid(kind, made["metadata"]["name"], found)
-    return made
+    return structural.with_whole_numbers(made)
 
 
 def _applicable(kind: Kind, target: Target, stated: Any) -> Object:
