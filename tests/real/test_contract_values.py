@@ -26,6 +26,18 @@ FIELDS: dict[str, Any] = {
     "empty": {"type": "string", "default": None, "nullable": True},
     "anything": {"type": "object", "additionalProperties": True},
     "nothing": {"type": "object", "additionalProperties": False},
+    "inner": {
+        "type": "object",
+        "x-kubernetes-embedded-resource": True,
+        "properties": {"spec": {"type": "object", "properties": {"a": TEXT}}},
+    },
+    "ruled": {
+        "type": "object",
+        "properties": {"e-f": {"type": "string", "nullable": True}, "b": {"type": "string"}},
+        "x-kubernetes-validations": [
+            {"rule": "has(self.e__dash__f) || !has(self.b)", "fieldPath": "['e-f']", "message": "e-f goes with b"}
+        ],
+    },
     "kept": {
         "type": "array",
         "x-kubernetes-preserve-unknown-fields": True,
@@ -139,3 +151,55 @@ def test_what_is_kept_of_fields_that_no_schema_describes(server: Server, path: s
     spec = {"anything": {"a": 1, "b": {"c": 1}, "d": [{"e": 1}]}, "kept": [[{"x": {"y": 1}, "known": {"z": 1}}]]}
     made = server.request("POST", path, puddle(spec), dryRun="All")
     assert made.body["spec"] == {"anything": {"a": 1, "b": {}, "d": [{}]}, "kept": [[{"x": {"y": 1}, "known": {}}]]}
+
+
+INNER = {"apiVersion": "v1", "kind": "Frog"}
+META = "json: cannot unmarshal"
+
+
+@pytest.mark.parametrize(
+    ("inner", "said"),
+    [
+        ({"kind": 1}, "spec.inner.kind: Invalid value: 1: must be a string"),
+        ({"metadata": {"labels": {"a": 1}}}, (f'spec.inner.metadata: Invalid value: {{"labels":{{"a":1}}}}: {META} '
+         "number into Go struct field ObjectMeta.labels of type string")),
+        ({"metadata": "x"}, (f'spec.inner.metadata: Invalid value: "x": {META} string into Go value of type '
+         "v1.ObjectMeta")),
+    ],
+)  # fmt: skip
+def test_an_object_in_a_field_has_to_be_one(server: Server, path: str, inner: Any, said: str) -> None:
+    answer = server.request("POST", path, puddle({"inner": INNER | inner}), dryRun="All")
+    assert answer.status == 400
+    assert answer.body["message"] == f'Puddle in version "v1" cannot be handled as a Puddle: {said}'
+
+
+@pytest.mark.parametrize(
+    ("inner", "field", "said"),
+    [
+        ({"kind": ""}, "kind", '"": must not be empty'),
+        ({"apiVersion": "a/b/c"}, "apiVersion", '"a/b/c": unexpected GroupVersion string: a/b/c'),
+        ({"kind": "big frog"}, "kind", '"big frog": may have mixed case, but should otherwise match: a DNS-1035 label'),
+        ({"metadata": {"name": "a/b"}}, "metadata.name", "\"a/b\": may not contain '/'"),
+        ({"metadata": {"labels": {"a b": "c"}}}, "metadata.labels", '"a b": name part must consist of'),
+    ],
+)
+def test_an_object_in_a_field_is_called_as_objects_are(
+    server: Server, path: str, inner: Any, field: str, said: str
+) -> None:
+    found = causes(server.request("POST", path, puddle({"inner": INNER | inner}), dryRun="All"))
+    assert [(reason, where) for reason, where, _ in found] == [("FieldValueInvalid", f"spec.inner.{field}")]
+    assert next(iter(found))[2].startswith(f"Invalid value: {said}")
+
+
+def test_of_the_metadata_in_a_field_is_kept_what_metadata_has(server: Server, path: str) -> None:
+    inner = INNER | {"metadata": {"name": "f", "creationTimestamp": None, "labels": {}, "zz": 1}, "spec": {"a": "b"}}
+    made = server.request("POST", path, puddle({"inner": inner}), dryRun="All")
+    assert made.body["spec"]["inner"] == INNER | {"metadata": {"name": "f"}, "spec": {"a": "b"}}
+    assert made.headers["warning"] == '299 - "unknown field \\"spec.inner.metadata.zz\\""'
+
+
+def test_a_null_that_may_be_is_no_field_to_a_rule(server: Server, path: str) -> None:
+    right = server.request("POST", path, puddle({"ruled": {"e-f": "x", "b": "y"}}), dryRun="All")
+    assert right.status == 201
+    wrong = server.request("POST", path, puddle({"ruled": {"e-f": None, "b": "y"}}), dryRun="All")
+    assert causes(wrong) == {invalid("spec.ruled.e-f", "e-f goes with b")}

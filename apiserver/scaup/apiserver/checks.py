@@ -180,6 +180,8 @@ def _is_multiple(value: float, step: float) -> bool:
     if isinstance(value, int) and isinstance(step, int):
         return value % step == 0
     times = 1 / step * value if abs(step) < 1 else value / step
+    if abs(times) > _SAFE:
+        return False
     whole = int(times)
     return times == whole or (whole != 0 and abs(times - whole) / (abs(times) + abs(whole)) < _EPSILON)
 
@@ -236,7 +238,7 @@ def _is_found(pattern: str, text: str) -> bool:
         return True
 
 
-# --- lists that are sets or maps, objects in objects ------------------------------------------------------------
+# --- lists that are sets or maps --------------------------------------------------------------------------------
 
 
 def duplicates(node: Node, value: Any, path: str = "") -> Iterator[Problem]:
@@ -273,18 +275,3 @@ def _twice(node: Node, value: list[Any], path: str) -> Iterator[Problem]:
         seen[key] = seen.get(key, 0) + 1
         if seen[key] == 2:
             yield Problem(f"{path}[{number}]", "FieldValueDuplicate", f"Duplicate value: {shown(one)}")
-
-
-def embedded_problems(node: Node, value: Any, path: str = "") -> Iterator[Problem]:
-    """Whole objects in a field (``x-kubernetes-embedded-resource``) need to say what they are."""
-    if isinstance(value, dict):
-        if node.is_embedded:
-            for name in ("apiVersion", "kind"):
-                if not value.get(name):
-                    yield Problem(f"{path}.{name}", "FieldValueRequired", "Required value")
-        for key, one in value.items():
-            if isinstance(one, dict | list) and (below := node.below(key)) is not None:
-                yield from embedded_problems(below, one, f"{path}.{key}" if path else key)
-    elif isinstance(value, list) and node.items is not None:
-        for number, one in enumerate(value):
-            yield from embedded_problems(node.items, one, f"{path}[{number}]")

@@ -6,24 +6,18 @@ A version without a schema is taken, and keeps everything; conversion is by name
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, Final
 
 from scaup.apiserver import crdschemas
 from scaup.apiserver.answers import Problem, required, unsupported, wrong
+from scaup.apiserver.crdnames import NO_LABEL, is_label
 from scaup.apiserver.kinds import CRDS, Kind
 from scaup.apiserver.metadata import is_subdomain
 from scaup.apiserver.objects import Object
 from scaup.apiserver.shown import shown
 
 _SCOPES: Final = ("Cluster", "Namespaced")
-_LABEL: Final = re.compile("[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-_NO_LABEL: Final = (
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
-    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
-    "'[a-z]([-a-z0-9]*[a-z0-9])?')"
-)
 
 
 def with_defaults(kind: Kind, made: Object) -> Object:
@@ -73,8 +67,8 @@ def _names_problems(names: Object) -> list[Problem]:
         value = names.get(field)
         if not value:
             found.append(required(f"spec.names.{field}"))
-        elif not isinstance(value, str) or not _LABEL.fullmatch(value.lower() if field == "kind" else value):
-            found.append(wrong(f"spec.names.{field}", value, _NO_LABEL))
+        elif not isinstance(value, str) or not is_label(value.lower() if field == "kind" else value):
+            found.append(wrong(f"spec.names.{field}", value, NO_LABEL))
     for field in ("shortNames", "categories"):
         value = names.get(field)
         if value is not None and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):

@@ -58,6 +58,21 @@ def problems(kind: Kind, whole: Metadata) -> list[Problem]:
     ]
 
 
+def embedded_problems(metadata: Metadata) -> list[Problem]:
+    """What is wrong with the metadata of an object in a field of another; it may be without a name."""
+    name, namespace = metadata.get("name", ""), metadata.get("namespace")
+    unfit = [f"may not be '{name}'"] if name in {".", ".."} else [f"may not contain '{c}'" for c in "/%" if c in name]
+    found = [answers.wrong("metadata.name", name, why) for why in unfit]
+    if namespace and label_problem(namespace):
+        found.append(answers.wrong("metadata.namespace", namespace, _A_LABEL))
+    return [
+        *found,
+        *_map_problems(metadata, "labels"),
+        *_map_problems(metadata, "annotations"),
+        *_list_problems(metadata),
+    ]
+
+
 def _name_problems(kind: Kind, metadata: Metadata) -> list[Problem]:
     found = []
     name, prefix, namespace = metadata.get("name"), metadata.get("generateName"), metadata.get("namespace", "")

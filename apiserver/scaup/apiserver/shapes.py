@@ -15,6 +15,8 @@ import orjson
 from scaup.apiserver import fieldvalidation, schemas
 from scaup.apiserver.fieldvalidation import cannot_be
 from scaup.apiserver.kinds import Kind
+from scaup.apiserver.shown import shown
+from scaup.apiserver.structural import Node
 
 
 class Field(NamedTuple):
@@ -69,11 +71,43 @@ def taken(kind: Kind, made: dict[str, Any]) -> dict[str, Any]:
         raise cannot_be(kind, f"json: cannot unmarshal {error}") from error
     sent = made
     made = schemas.taken(kind, made | {"metadata": metadata}, more)
+    if (known := schemas.of(kind)) is not None:
+        made = _with_embedded(kind, known.node, made, "", more)
     unknown = list(dict.fromkeys(unknown)) + sorted(more)
     present = fieldvalidation.present()
     if present is not None:
         present.judge(kind, sent, unknown)
     return made
+
+
+def _with_embedded(kind: Kind, node: Node, value: Any, path: str, unknown: list[str]) -> Any:
+    """The value with the metadata of the objects in it as metadata is; raises ApiError where it cannot be."""
+    if not node.has_embedded:
+        return value
+    if isinstance(value, dict):
+        return {key: _embedded_field(kind, node, key, one, path, unknown) for key, one in value.items()}
+    if isinstance(value, list) and node.items is not None:
+        return [_with_embedded(kind, node.items, one, f"{path}[{n}]", unknown) for n, one in enumerate(value)]
+    return value
+
+
+def _embedded_field(kind: Kind, node: Node, key: str, value: Any, path: str, unknown: list[str]) -> Any:
+    where, below = node.place(path, key), node.below(key)
+    if node.is_embedded and key == "metadata":
+        return _embedded_metadata(kind, value, where, unknown)
+    if node.is_embedded and key in {"apiVersion", "kind"} and not isinstance(value, str):
+        raise cannot_be(kind, f"{where}: Invalid value: {shown(value)}: must be a string")
+    return value if below is None else _with_embedded(kind, below, value, where, unknown)
+
+
+def _embedded_metadata(kind: Kind, value: Any, path: str, unknown: list[str]) -> Any:
+    try:
+        _require(value, dict, "v1.ObjectMeta", "", "")
+        found = _fit("ObjectMeta", value, "ObjectMeta", "", path, unknown)
+    except _MisfitError as error:
+        why = str(error).replace(" into Go struct field . of type", " into Go value of type")
+        raise cannot_be(kind, f"{path}: Invalid value: {shown(value)}: json: cannot unmarshal {why}") from error
+    return {key: one for key, one in found.items() if one not in (None, "", [], {})}
 
 
 def _fit(struct: str, value: Any, root: str, go_path: str, path: str, unknown: list[str]) -> dict[str, Any]:

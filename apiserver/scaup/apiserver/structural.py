@@ -36,6 +36,7 @@ class Node:
     is_nullable: bool = False
     keeps_unknown: bool = False
     is_embedded: bool = False
+    has_embedded: bool = False
     is_open: bool = False
     properties: dict[str, Node] = field(default_factory=dict)
     additional: Node | None = None
@@ -61,6 +62,12 @@ class Node:
     def below(self, key: str) -> Node | None:
         """What describes the field of an object; None where nothing does."""
         return self.properties.get(key) or self.additional
+
+    def place(self, path: str, key: str) -> str:
+        """Where a field is: ``spec.name``, or ``spec[name]`` in a map."""
+        if key in self.properties or self.additional is None:
+            return f"{path}.{key}" if path else key
+        return f"{path}[{key}]"
 
 
 def read(schema: Schema, path: str = "") -> Node:
@@ -90,6 +97,7 @@ def read(schema: Schema, path: str = "") -> Node:
     node.has_defaults_below = bool(node.defaulted) or any(
         b.has_default or b.has_defaults_below for b in node.children()
     )
+    node.has_embedded = node.is_embedded or any(b.has_embedded for b in node.children())
     return node
 
 
