@@ -23,6 +23,7 @@ from scaup.apiserver.structural import Node, old_item
 _OLD: Final = re.compile(r"\boldSelf\b")
 _TEXTS: Final = re.compile(r"""r?'(?:\\.|[^'\\])*'|r?"(?:\\.|[^"\\])*\"""")
 _STEPS: Final = re.compile(r"\.([^.\[]+)|\['((?:\\.|[^'\\])*)'\]")
+_PATH: Final = re.compile(f"(?:{_STEPS.pattern})+")
 _NO_OVERLOAD: Final = "No matching overloads"
 _TIMES: Final = frozenset({"date-time", "datetime", "date", "duration", "byte"})
 _SHORT: Final = 256
@@ -104,9 +105,14 @@ def compiled_rule(raw: Any) -> Rule:
         text=text,
         field=raw.get("fieldPath") or "",
         reason=raw.get("reason") or "FieldValueInvalid",
-        uses_old=bool(_OLD.search(_TEXTS.sub("", text))),
+        uses_old=uses_old(text),
         is_old_optional=is_optional,
     )
+
+
+def uses_old(text: str) -> bool:
+    """Whether a rule asks for the old value."""
+    return bool(_OLD.search(_TEXTS.sub("", text)))
 
 
 def _with_old(text: str, *, is_optional: bool) -> str:
@@ -194,10 +200,16 @@ def _asked(rule: Rule, node: Node, value: Any, values: Any, path: str) -> Proble
     return Problem(where or "<nil>", rule.reason, message)
 
 
+def steps(field: str) -> list[str]:
+    """The names in a ``fieldPath`` such as ``.spec['a.b']``; none where it is none."""
+    if not _PATH.fullmatch(field):
+        return []
+    return [plain or re.sub(r"\\(.)", r"\1", quoted) for plain, quoted in _STEPS.findall(field)]
+
+
 def _place(node: Node | None, path: str, field: str) -> str:
     """Where a rule says that the mistake is (``fieldPath``), below the value."""
-    for plain, quoted in _STEPS.findall(field):
-        name = plain or re.sub(r"\\(.)", r"\1", quoted)
+    for name in steps(field):
         path = node.place(path, name) if node is not None else f"{path}.{name}"
         node = node.below(name) if node is not None else None
     return path

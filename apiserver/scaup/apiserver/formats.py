@@ -75,14 +75,15 @@ def _is_network(text: str) -> bool:
     return text.rpartition("/")[2].isdecimal() and "/" in text and bool(ipaddress.ip_interface(text))
 
 
-_READ: Final[dict[str, Callable[[str], Any]]] = {
+_CHECKS: Final[dict[str, Callable[[str], Any]]] = {
     "datetime": _is_date_time,
     "date": _is_date,
     "duration": _DURATION.search,
     "ipv4": _is_ipv4,
     "ipv6": lambda text: "%" not in text and bool(ipaddress.IPv6Address(text)),
     "cidr": _is_network,
-} | {name: re.compile(pattern).fullmatch for name, pattern in _PATTERNS.items()}
+}
+_READ: Final = _CHECKS | {name: re.compile(pattern).fullmatch for name, pattern in _PATTERNS.items()}
 
 
 def is_of_format(name: str, text: str) -> bool:

@@ -29,14 +29,16 @@ class Field(NamedTuple):
 Fields = dict[str, Field]
 
 _GO_KINDS: Final = ((bool, "bool"), (str, "string"), ((int, float), "number"), (list, "array"), (dict, "object"))
-_PLAIN: Final = {
+_PLAIN: Final[dict[str, tuple[Any, str]]] = {
     "string": (str, "string"),
     "bytes": (str, "[]uint8"),
     "time": (str, "v1.Time"),
     "bool": (bool, "bool"),
     "int32": (int, "int32"),
     "int64": (int, "int64"),
+    "number": ((int, float), "float64"),
 }
+_SCHEMA_OR: Final = frozenset({"schemaOrBool", "schemaOrList"})
 _INT32: Final = 1 << 31
 
 
@@ -64,13 +66,14 @@ def taken(kind: Kind, made: dict[str, Any]) -> dict[str, Any]:
     more: list[str] = []
     struct = struct_of(kind)
     try:
-        metadata = _fit("ObjectMeta", made["metadata"], "ObjectMeta", "", "metadata", unknown)
         if struct is not None:
-            made = _fit(struct, made, struct, "", "", unknown)
+            made = _fit(struct, made, "", "", unknown)
+        else:
+            made = made | {"metadata": _fit("ObjectMeta", made["metadata"], "", "metadata", unknown)}
     except _MisfitError as error:
-        raise cannot_be(kind, f"json: cannot unmarshal {error}") from error
+        raise cannot_be(kind, str(error)) from error
     sent = made
-    made = schemas.taken(kind, made | {"metadata": metadata}, more)
+    made = schemas.taken(kind, made, more)
     if (known := schemas.of(kind)) is not None:
         made = _with_embedded(kind, known.node, made, "", more)
     unknown = list(dict.fromkeys(unknown)) + sorted(more)
@@ -103,14 +106,13 @@ def _embedded_field(kind: Kind, node: Node, key: str, value: Any, path: str, unk
 def _embedded_metadata(kind: Kind, value: Any, path: str, unknown: list[str]) -> Any:
     try:
         _require(value, dict, "v1.ObjectMeta", "", "")
-        found = _fit("ObjectMeta", value, "ObjectMeta", "", path, unknown)
+        found = _fit("ObjectMeta", value, "", path, unknown)
     except _MisfitError as error:
-        why = str(error).replace(" into Go struct field . of type", " into Go value of type")
-        raise cannot_be(kind, f"{path}: Invalid value: {shown(value)}: json: cannot unmarshal {why}") from error
+        raise cannot_be(kind, f"{path}: Invalid value: {shown(value)}: {error}") from error
     return {key: one for key, one in found.items() if one not in (None, "", [], {})}
 
 
-def _fit(struct: str, value: Any, root: str, go_path: str, path: str, unknown: list[str]) -> dict[str, Any]:
+def _fit(struct: str, value: Any, go_path: str, path: str, unknown: list[str]) -> dict[str, Any]:
     """An object with the fields of its structure only."""
     fields, found = structs()[struct], {}
     for key, one in value.items():
@@ -119,40 +121,59 @@ def _fit(struct: str, value: Any, root: str, go_path: str, path: str, unknown: l
             unknown.append(f"{path}.{key}" if path else key)
         else:
             below = (f"{go_path}.{key}" if go_path else key, f"{path}.{key}" if path else key)
-            found[key] = _fitted(field.type, one, root, below, unknown)
+            found[key] = _fitted(field.type, one, struct, below, unknown)
     return found
 
 
-def _fitted(kind: str, value: Any, root: str, where: tuple[str, str], unknown: list[str]) -> Any:
+def _fitted(kind: str, value: Any, struct: str, where: tuple[str, str], unknown: list[str]) -> Any:
+    """``struct`` is the one that has the field."""
     go_path, path = where
-    if value is None or kind in {"any", "intOrString", "microTime"}:
+    if value is None or kind in {"any", "JSON", "intOrString", "microTime"}:
         return value
     if kind.startswith("[]"):
-        _require(value, list, f"[]{_go_name(kind[2:])}", root, go_path)
-        return [_fitted(kind[2:], one, root, (go_path, f"{path}[{n}]"), unknown) for n, one in enumerate(value)]
+        _require(value, list, f"[]{_go_name(kind[2:])}", struct, go_path)
+        return [_fitted(kind[2:], one, struct, (go_path, f"{path}[{n}]"), unknown) for n, one in enumerate(value)]
     if kind.startswith("map[string]"):
-        _require(value, dict, f"map[string]{_go_name(kind[11:])}", root, go_path)
-        return {k: _fitted(kind[11:], v, root, (go_path, f"{path}.{k}"), unknown) for k, v in value.items()}
+        _require(value, dict, f"map[string]{_go_name(kind[11:])}", struct, go_path)
+        return {k: _fitted(kind[11:], v, struct, (go_path, f"{path}.{k}"), unknown) for k, v in value.items()}
+    if kind in _SCHEMA_OR:
+        return _fitted_choice(kind, value, where, unknown)
     if kind in _PLAIN:
         wanted, name = _PLAIN[kind]
-        _require(value, wanted, name, root, go_path)
+        _require(value, wanted, name, struct, go_path)
         if kind == "int32" and not -_INT32 <= value < _INT32:
-            raise _MisfitError(f"number {value} into Go struct field {root}.{go_path} of type int32")
+            raise _MisfitError(_misfit(f"number {value}", name, struct, go_path))
         return value
-    _require(value, dict, _go_name(kind), root, go_path)
-    if kind == "ObjectMeta":
-        root, go_path = kind, ""
-    return _fit(kind, value, root, go_path, path, unknown)
+    _require(value, dict, _go_name(kind), struct, go_path)
+    return _fit(kind, value, go_path, path, unknown)
+
+
+def _fitted_choice(kind: str, value: Any, where: tuple[str, str], unknown: list[str]) -> Any:
+    """A schema, or what may stand in the place of one; no items are as good as ones that are none."""
+    if isinstance(value, dict):
+        return _fit("JSONSchemaProps", value, *where, unknown)
+    if kind == "schemaOrBool" and not isinstance(value, bool):
+        raise _MisfitError("boolean or JSON schema expected")
+    return value if isinstance(value, bool | list) else None
 
 
 def _go_name(kind: str) -> str:
     if kind in _PLAIN:
         return _PLAIN[kind][1]
+    if kind == "any":
+        return "interface {}"
     return kind if kind.startswith(("[]", "map[")) else f"v1.{kind}"
 
 
-def _require(value: Any, wanted: type, name: str, root: str, go_path: str) -> None:
+def _require(value: Any, wanted: Any, name: str, struct: str, go_path: str) -> None:
     is_right = isinstance(value, wanted) and not (isinstance(value, bool) and wanted is not bool)
     if not is_right:
         got = next((said for kind, said in _GO_KINDS if isinstance(value, kind)), "null")
-        raise _MisfitError(f"{got} into Go struct field {root}.{go_path} of type {name}")
+        raise _MisfitError(
+            _misfit(f"number {value}" if isinstance(value, float) and wanted is int else got, name, struct, go_path)
+        )
+
+
+def _misfit(got: str, name: str, struct: str, go_path: str) -> str:
+    place = f"struct field {struct}.{go_path}" if go_path else "value"
+    return f"json: cannot unmarshal {got} into Go {place} of type {name}"

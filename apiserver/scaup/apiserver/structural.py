@@ -119,6 +119,11 @@ def pruned(node: Node, value: Any, unknown: list[str]) -> Any:
     return {k: kept[k] if k in kept else body[k] for k in value if k in kept or k in body}
 
 
+def pruned_value(node: Node, value: Any) -> Any:
+    """A value without the fields that its schema does not know."""
+    return _pruned(node, value, "", [])
+
+
 def _pruned(node: Node | None, value: Any, path: str, unknown: list[str], *, keeps: bool = False) -> Any:
     """``keeps``: the list that the value is in keeps what is unknown, on this level."""
     keeps = keeps or (node is not None and node.keeps_unknown)

@@ -290,7 +290,8 @@ def admitted(kind: Kind, made: Object, present: Object | None, now: str, kinds: 
     checks = (crds.problems, validation.problems, corekinds.problems)
     if found := [problem for check in checks for problem in check(kind, made, present)]:
         raise answers.invalid(kind, name, found)
-    return structural.with_whole_numbers(crds.with_conditions(kind, made, now, kinds))
+    whole: Object = structural.with_whole_numbers(crds.with_conditions(kind, made, now, kinds))
+    return whole
 
 
 def status_admitted(kind: Kind, present: Object, body: Object) -> Object:
@@ -301,7 +302,8 @@ def status_admitted(kind: Kind, present: Object, body: Object) -> Object:
     made = shapes.taken(kind, objects.with_status(kind, present, body))
     if found := schemas.status_problems(kind, made, present):
         raise answers.invalid(kind, made["metadata"]["name"], found)
-    return structural.with_whole_numbers(made)
+    whole: Object = structural.with_whole_numbers(made)
+    return whole
 
 
 def _applicable(kind: Kind, target: Target, stated: Any) -> Object:
