@@ -30,7 +30,8 @@ from scaup.apiserver.crdstructure import (
     junctions,
     properties_of,
 )
-from scaup.apiserver.shown import shown
+from scaup.apiserver.crdversions import placed
+from scaup.apiserver.crdversions import wrong as _wrong
 from scaup.apiserver.structural import Node, pruned_value, read
 from scaup.core.bus.kv import dumps
 
@@ -52,19 +53,10 @@ _CLUSTERS_ONLY: Final = re.compile(
 
 def problems(versions: list[Any]) -> Iterator[Problem]:
     """What is wrong with the schemas of the versions."""
-    found = [(number, _schema_of(version)) for number, version in enumerate(versions)]
-    written = {dumps(schema) for _, schema in found}
-    if len(written) == 1:  # a cluster keeps one schema of all versions apart from them
-        found = found[:1]
-    for number, schema in found:
-        where = "spec.validation" if len(written) == 1 else f"spec.versions[{number}].schema"
-        if isinstance(schema, Mapping):
-            yield from _root_problems(schema, f"{where}.openAPIV3Schema")
-
-
-def _schema_of(version: Any) -> Any:
-    schema = version.get("schema") if isinstance(version, dict) else None
-    return schema.get("openAPIV3Schema") if isinstance(schema, dict) else None
+    for path, version in placed(versions, "schema") if versions else ():
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        if schema is not None:
+            yield from _root_problems(schema, f"{path.replace('spec.schema', 'spec.validation')}.openAPIV3Schema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +77,6 @@ def _root_problems(schema: Schema, path: str) -> Iterator[Problem]:
     yield from found
     if not found:
         yield from _rule_problems(schema, _Place(path), is_root=True)
-
-
-def _wrong(path: str, value: Any, detail: str) -> Problem:
-    return Problem(path, "FieldValueInvalid", f"Invalid value: {shown(value)}: {detail}")
 
 
 # --- defaults ---------------------------------------------------------------------------------------------------

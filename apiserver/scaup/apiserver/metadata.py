@@ -27,7 +27,7 @@ _A_LABEL: Final = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
     f"{_ENDS} 'my-name',  or '123-abc', {_USED} '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
-_A_SUBDOMAIN: Final = (
+A_SUBDOMAIN: Final = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
     f"{_ENDS} 'example.com', {_USED} '{_SUBDOMAIN.pattern}')"
 )
@@ -91,7 +91,7 @@ def _name_problems(kind: Kind, metadata: Metadata) -> list[Problem]:
 def _unfit(name: Any, *, is_label: bool) -> list[str]:
     """Why this is no name of an object."""
     if not isinstance(name, str) or not _SUBDOMAIN.fullmatch(name):
-        return [_A_LABEL if is_label else _A_SUBDOMAIN]
+        return [_A_LABEL if is_label else A_SUBDOMAIN]
     if is_label and "." in name:
         return ["must not contain dots"]
     limit = 63 if is_label else 253
