@@ -125,3 +125,26 @@ def test_a_deprecated_version_says_so_to_everyone_who_asks_for_it(server: Server
     old = version(deprecated=True, deprecationWarning='it is "old"')
     assert changed(server, group, {"versions": [old, version("v2")]}).status == 200
     wait_for(lambda: server.request("GET", path).headers.get("warning") == '299 - "it is \\"old\\""', "it says why")
+
+
+def test_a_null_in_a_list_says_nothing(server: Server) -> None:
+    rules = {"type": "string", "x-kubernetes-validations": [None]}
+    body = crd("mud.test", version(schema={"type": "object", "properties": {"spec": rules}}))
+    where = "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule"
+    said = {("FieldValueRequired", where, "Required value: rule is not specified")}
+    assert causes(server.request("POST", CRDS, body, dryRun="All")) == said
+    spec = {"type": "string", "allOf": [None]}
+    body = crd("mud.test", version(schema={"type": "object", "properties": {"spec": spec}}))
+    assert server.request("POST", CRDS, body, dryRun="All").status == 201
+
+
+def test_the_status_of_a_definition_is_of_its_types(server: Server, namespace: str) -> None:
+    group = "status.test"
+    path = served(server, namespace, group)
+    made = server.request("GET", f"{CRDS}/muds.{group}").body
+    wrong: list[dict[str, Any]] = [{"conditions": "x"}, {"conditions": ["x"]}, {"storedVersions": {}}]
+    for status in wrong:
+        answer = server.request("PUT", f"{CRDS}/muds.{group}/status", made | {"status": status})
+        assert answer.status == 400, answer.body
+        assert "json: cannot unmarshal" in answer.body["message"]
+    assert server.request("GET", path).status == 200

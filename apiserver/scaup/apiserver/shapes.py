@@ -132,10 +132,14 @@ def _fitted(kind: str, value: Any, struct: str, where: tuple[str, str], unknown:
         return value
     if kind.startswith("[]"):
         _require(value, list, f"[]{_go_name(kind[2:])}", struct, go_path)
-        return [_fitted(kind[2:], one, struct, (go_path, f"{path}[{n}]"), unknown) for n, one in enumerate(value)]
+        of, ones = kind[2:], enumerate(value)
+        return [_fitted(of, _or_empty(of, one), struct, (go_path, f"{path}[{n}]"), unknown) for n, one in ones]
     if kind.startswith("map[string]"):
         _require(value, dict, f"map[string]{_go_name(kind[11:])}", struct, go_path)
-        return {k: _fitted(kind[11:], v, struct, (go_path, f"{path}.{k}"), unknown) for k, v in value.items()}
+        of = kind[11:]
+        return {
+            k: _fitted(of, _or_empty(of, one), struct, (go_path, f"{path}.{k}"), unknown) for k, one in value.items()
+        }
     if kind in _SCHEMA_OR:
         return _fitted_choice(kind, value, where, unknown)
     if kind in _PLAIN:
@@ -146,6 +150,11 @@ def _fitted(kind: str, value: Any, struct: str, where: tuple[str, str], unknown:
         return value
     _require(value, dict, _go_name(kind), struct, go_path)
     return _fit(kind, value, go_path, path, unknown)
+
+
+def _or_empty(kind: str, value: Any) -> Any:
+    """A structure in a list or map is never null: it is one in which nothing was said."""
+    return {} if value is None and kind in structs() else value
 
 
 def _fitted_choice(kind: str, value: Any, where: tuple[str, str], unknown: list[str]) -> Any:
