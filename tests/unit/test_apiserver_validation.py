@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from scaup.apiserver import crds, validation
+from scaup.apiserver import crds, shapes, validation
+from scaup.apiserver.answers import ApiError
 from scaup.apiserver.kinds import BROKERS, BUILT_IN, CRDS, TRIGGERS, Kind
 
 DEFAULTS = {"broker": "default", "subscriber": {"uri": "http://sink.example/"}}
@@ -198,22 +199,18 @@ def crd(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("made", "path"),
     [
-        ({"metadata": {"name": "x"}}, "spec"),
+        ({"metadata": {"name": "x"}}, "spec.group"),
         (crd(group=""), "spec.group"),
         (crd(group="nodot"), "spec.group"),
         (crd(scope="World"), "spec.scope"),
-        (crd(names=None), "spec.names"),
+        (crd(names=None), "spec.names.plural"),
         (crd(names={"kind": "Duck"}), "spec.names.plural"),
         (crd(names={"plural": "ducks"}), "spec.names.kind"),
         (crd(names={"plural": "Ducks.x", "kind": "Duck"}), "spec.names.plural"),
-        (crd(names={"plural": "ducks", "kind": "Duck", "shortNames": "d"}), "spec.names.shortNames"),
-        (crd(names={"plural": "ducks", "kind": "Duck", "singular": 3}), "spec.names.singular"),
         (crd(names={"plural": "geese", "kind": "Goose"}), "metadata.name"),
         (crd(versions=[]), "spec.versions"),
-        (crd(versions=["v1"]), "spec.versions[0]"),
         (crd(versions=[{"served": True, "storage": True}]), "spec.versions[0].name"),
         (crd(versions=[{"name": "v 1", "storage": True}]), "spec.versions[0].name"),
-        (crd(versions=[{"name": "v1", "storage": True, "subresources": []}]), "spec.versions[0].subresources"),
         (crd(versions=[{"name": "v1", "served": True}]), "spec.versions"),
     ],
 )
@@ -221,10 +218,25 @@ def test_a_crd_that_defines_no_kind_is_refused(made: dict[str, Any], path: str) 
     assert path in [problem.path for problem in crds.problems(CRDS, crds.with_defaults(CRDS, made), None)]
 
 
+@pytest.mark.parametrize(
+    ("made", "field"),
+    [
+        (crd(names={"plural": "ducks", "kind": "Duck", "shortNames": "d"}), "spec.names.shortNames"),
+        (crd(names={"plural": "ducks", "kind": "Duck", "singular": 3}), "spec.names.singular"),
+        (crd(versions=["v1"]), "spec.versions"),
+        (crd(versions=[{"name": "v1", "storage": True, "subresources": []}]), "spec.versions.subresources"),
+    ],
+)
+def test_a_crd_of_the_wrong_types_is_no_crd(made: dict[str, Any], field: str) -> None:
+    with pytest.raises(ApiError, match=rf"into Go struct field \w+\.{field} of type") as refused:
+        shapes.taken(CRDS, made)
+    assert refused.value.status == 400
+
+
 def test_a_crd_gets_names_conditions_and_keeps_when_they_became_true() -> None:
     full = crds.with_defaults(CRDS, crd())
     assert crds.problems(CRDS, full, full) == []
-    assert [p.path for p in crds.problems(CRDS, crd(scope="Cluster"), full)] == ["spec.scope"]
+    assert [p.path for p in crds.problems(CRDS, crds.with_defaults(CRDS, crd(scope="Cluster")), full)] == ["spec.scope"]
     assert full["spec"]["names"]["singular"] == "duck"
     assert full["spec"]["names"]["listKind"] == "DuckList"
     first = crds.with_conditions(CRDS, full, "t1")

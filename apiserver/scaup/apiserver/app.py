@@ -128,6 +128,7 @@ class Api:
             return _discovered(request, asked, self._store.kinds)
         kind = self._kind(asked)
         call.verb = self._verb(request.method, asked, kind)
+        call.warnings += fieldvalidation.of_kind(kind)
         is_list = call.verb in {"list", "deletecollection"} and not flag(request.query_params, "watch")
         call.form = accept.form(request.headers.get("accept"), _SHAPES)
         accept.require_fit(call.form, is_list=is_list)  # before anything is written

@@ -22,6 +22,8 @@ from scaup.apiserver.structural import Node, old_item
 
 _OLD: Final = re.compile(r"\boldSelf\b")
 _TEXTS: Final = re.compile(r"""r?'(?:\\.|[^'\\])*'|r?"(?:\\.|[^"\\])*\"""")
+_STEPS: Final = re.compile(r"\.([^.\[]+)|\['((?:\\.|[^'\\])*)'\]")
+_PATH: Final = re.compile(f"(?:{_STEPS.pattern})+")
 _NO_OVERLOAD: Final = "No matching overloads"
 _TIMES: Final = frozenset({"date-time", "datetime", "date", "duration", "byte"})
 _SHORT: Final = 256
@@ -103,9 +105,14 @@ def compiled_rule(raw: Any) -> Rule:
         text=text,
         field=raw.get("fieldPath") or "",
         reason=raw.get("reason") or "FieldValueInvalid",
-        uses_old=bool(_OLD.search(_TEXTS.sub("", text))),
+        uses_old=uses_old(text),
         is_old_optional=is_optional,
     )
+
+
+def uses_old(text: str) -> bool:
+    """Whether a rule asks for the old value."""
+    return bool(_OLD.search(_TEXTS.sub("", text)))
 
 
 def _with_old(text: str, *, is_optional: bool) -> str:
@@ -178,7 +185,7 @@ def _asked(rule: Rule, node: Node, value: Any, values: Any, path: str) -> Proble
             return None
         detail = f"{error} evaluating rule: {rule.message or rule.text}"
         return Problem(path or "<nil>", "FieldValueInvalid", f"Invalid value: {shown(kind)}: {detail}")
-    where = f"{path}{rule.field}" if path else rule.field.lstrip(".")
+    where = _place(node, path, rule.field)
     said = _said(rule, values)
     is_whole = kind in {"object", "array"}
     match rule.reason:
@@ -191,6 +198,21 @@ def _asked(rule: Rule, node: Node, value: Any, values: Any, path: str) -> Proble
         case _:
             message = f"Invalid value: {said}" if is_whole else f"Invalid value: {shown(value)}: {said}"
     return Problem(where or "<nil>", rule.reason, message)
+
+
+def steps(field: str) -> list[str]:
+    """The names in a ``fieldPath`` such as ``.spec['a.b']``; none where it is none."""
+    if not _PATH.fullmatch(field):
+        return []
+    return [plain or re.sub(r"\\(.)", r"\1", quoted) for plain, quoted in _STEPS.findall(field)]
+
+
+def _place(node: Node | None, path: str, field: str) -> str:
+    """Where a rule says that the mistake is (``fieldPath``), below the value."""
+    for name in steps(field):
+        path = node.place(path, name) if node is not None else f"{path}.{name}"
+        node = node.below(name) if node is not None else None
+    return path
 
 
 def _said(rule: Rule, values: Any) -> str:
@@ -224,7 +246,8 @@ def _seen(node: Node | None, value: Any) -> Any:
     if isinstance(value, dict):
         if not node.properties:
             return {key: _seen(node.additional, one) for key, one in value.items()} if node.additional else value
-        return {escaped(k): _seen(node.properties.get(k), v) for k, v in value.items()}
+        found = ((k, node.properties.get(k), v) for k, v in value.items())
+        return {escaped(k): _seen(below, v) for k, below, v in found if v is not None or below is None}
     if isinstance(value, list):
         return [_seen(node.items, one) for one in value] if node.items is not None else value
     if node.types == ("number",) and isinstance(value, int) and not isinstance(value, bool):

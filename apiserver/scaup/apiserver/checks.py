@@ -19,6 +19,8 @@ from scaup.core.bus.kv import dumps
 _INT64: Final = 1 << 63
 _INT32: Final = 1 << 31
 _SAFE: Final = (1 << 53) - 1
+_EPSILON: Final = 1e-9
+_BOUNDS: Final = {"multipleOf": "MultipleOf", "minimum": "Minimum boundary", "maximum": "Maximum boundary"}
 _BLOCKING: Final = frozenset(
     {"FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"}
 )
@@ -146,13 +148,10 @@ def _text_problems(node: Node, value: str, path: str) -> Iterator[Problem]:
 
 
 def _number_problems(node: Node, value: float, path: str) -> Iterator[Problem]:
-    if node.types == ("integer",):
-        limit = _INT32 if node.format == "int32" else _INT64
-        if not float(value).is_integer() or not -limit <= value < limit:
-            form = f"with format {node.format}" if node.format else "(default format)"
-            yield _nowhere(f"Checked value must be of type integer {form} in {path}")
     bounds, raw = node.bounds, node.raw
-    if (step := bounds.get("multipleOf")) and value % step:
+    if node.types == ("integer",):
+        yield from _range_problems(node, value, path)
+    if (step := bounds.get("multipleOf")) and not _is_multiple(value, step):
         yield _invalid(path, value, f"should be a multiple of {shown(step)}")
     least, most = bounds.get("minimum"), bounds.get("maximum")
     if least is not None:
@@ -165,6 +164,26 @@ def _number_problems(node: Node, value: float, path: str) -> Iterator[Problem]:
             yield _invalid(path, value, f"should be less than {shown(most)}")
         elif value > most:
             yield _invalid(path, value, f"should be less than or equal to {shown(most)}")
+
+
+def _range_problems(node: Node, value: float, path: str) -> Iterator[Problem]:
+    """What is no integer, of the value and of its bounds."""
+    limit = _INT32 if node.format == "int32" else _INT64
+    form = f"with format {node.format}" if node.format else "(default format)"
+    for what, one in (("Checked", value), *((_BOUNDS[name], bound) for name, bound in node.bounds.items())):
+        if not float(one).is_integer() or not -limit <= one < limit:
+            yield _nowhere(f"{what} value must be of type integer {form} in {path}")
+
+
+def _is_multiple(value: float, step: float) -> bool:
+    """As clusters reckon: 0.3 is a multiple of 0.1, though not by the bits."""
+    if isinstance(value, int) and isinstance(step, int):
+        return value % step == 0
+    times = 1 / step * value if abs(step) < 1 else value / step
+    if abs(times) > _SAFE:
+        return False
+    whole = int(times)
+    return times == whole or (whole != 0 and abs(times - whole) / (abs(times) + abs(whole)) < _EPSILON)
 
 
 def _list_problems(node: Node, value: list[Any], path: str, old: Any) -> Iterator[Problem]:
@@ -184,11 +203,17 @@ def _too_many(path: str, size: int, most: int) -> Problem:
 
 def _enum_problems(node: Node, value: Any, path: str) -> list[Problem]:
     known = node.raw.get("enum")
-    if not known or any(is_equal(one, value) for one in known):
+    if not known or any(_is_one(one, value) for one in known):
         return []
     names = ", ".join(shown(one if isinstance(one, str) else dumps(one).decode()) for one in known)
     message = f"Unsupported value: {shown(value)}: supported values: {names}"
     return [Problem(path, "FieldValueNotSupported", message)]
+
+
+def _is_one(known: Any, value: Any) -> bool:
+    """Whether a value is this one of those that may be: 2.0 is 2 too."""
+    is_number = not isinstance(known, bool) and isinstance(known, int | float) and isinstance(value, int | float)
+    return known == value and not isinstance(value, bool) if is_number else is_equal(known, value)
 
 
 def _object_problems(node: Node, value: dict[str, Any], path: str, old: dict[str, Any]) -> Iterator[Problem]:
@@ -213,7 +238,7 @@ def _is_found(pattern: str, text: str) -> bool:
         return True
 
 
-# --- lists that are sets or maps, objects in objects ------------------------------------------------------------
+# --- lists that are sets or maps --------------------------------------------------------------------------------
 
 
 def duplicates(node: Node, value: Any, path: str = "") -> Iterator[Problem]:
@@ -250,18 +275,3 @@ def _twice(node: Node, value: list[Any], path: str) -> Iterator[Problem]:
         seen[key] = seen.get(key, 0) + 1
         if seen[key] == 2:
             yield Problem(f"{path}[{number}]", "FieldValueDuplicate", f"Duplicate value: {shown(one)}")
-
-
-def embedded_problems(node: Node, value: Any, path: str = "") -> Iterator[Problem]:
-    """Whole objects in a field (``x-kubernetes-embedded-resource``) need to say what they are."""
-    if isinstance(value, dict):
-        if node.is_embedded:
-            for name in ("apiVersion", "kind"):
-                if not value.get(name):
-                    yield Problem(f"{path}.{name}", "FieldValueRequired", "Required value")
-        for key, one in value.items():
-            if isinstance(one, dict | list) and (below := node.below(key)) is not None:
-                yield from embedded_problems(below, one, f"{path}.{key}" if path else key)
-    elif isinstance(value, list) and node.items is not None:
-        for number, one in enumerate(value):
-            yield from embedded_problems(node.items, one, f"{path}[{number}]")

@@ -6,115 +6,149 @@ A version without a schema is taken, and keeps everything; conversion is by name
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
-from scaup.apiserver import crdschemas
-from scaup.apiserver.answers import Problem, required, unsupported, wrong
+from scaup.apiserver import crdschemas, crdversions
+from scaup.apiserver.answers import Problem, forbidden_field, required, unsupported, wrong
+from scaup.apiserver.crdnames import label_problem
 from scaup.apiserver.kinds import CRDS, Kind
-from scaup.apiserver.metadata import is_subdomain
+from scaup.apiserver.metadata import A_SUBDOMAIN, is_subdomain
 from scaup.apiserver.objects import Object
-from scaup.apiserver.shown import shown
 
 _SCOPES: Final = ("Cluster", "Namespaced")
-_LABEL: Final = re.compile("[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-_NO_LABEL: Final = (
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
-    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
-    "'[a-z]([-a-z0-9]*[a-z0-9])?')"
-)
+_STRATEGIES: Final = ("None", "Webhook")
+_NAMES: Final = {"plural": False, "singular": False, "kind": True, "listKind": True}
+"""The names that there have to be, and whether they may have mixed case."""
+_APPROVED: Final = "api-approved.kubernetes.io"
+_PROTECTED: Final = (".k8s.io", ".kubernetes.io")
 
 
 def with_defaults(kind: Kind, made: Object) -> Object:
-    """Names that follow from others, and no conversion where none is asked for."""
+    """Names that follow from others, no conversion where none is asked for, and versions that say what they are for."""
     spec = made.get("spec")
-    if kind.resource != CRDS.resource or not isinstance(spec, dict) or not isinstance(spec.get("names"), dict):
+    if kind.resource != CRDS.resource or not isinstance(spec, dict):
         return made
-    name = spec["names"].get("kind")
-    if not isinstance(name, str):
-        return made
-    names = {"singular": name.lower(), "listKind": f"{name}List"} | {k: v for k, v in spec["names"].items() if v}
-    return {**made, "spec": {"conversion": {"strategy": "None"}} | spec | {"names": names}}
+    given = spec.get("names") or {}
+    called = {"singular": given["kind"].lower(), "listKind": f"{given['kind']}List"} if given.get("kind") else {}
+    names = called | {k: v for k, v in given.items() if v}
+    versions = [{"served": False, "storage": False} | (version or {}) for version in spec.get("versions") or ()]
+    more = {"names": names} | ({"versions": versions} if versions else {})
+    return {**made, "spec": {"conversion": {"strategy": "None"}} | spec | more}
 
 
 def problems(kind: Kind, made: Object, present: Object | None) -> list[Problem]:
-    """What keeps the definition from being one, in the place of ``present``: names, scope, versions."""
+    """What keeps the definition from being one, in the place of ``present``: names, scope, versions.
+
+    That its fields are of the right types was seen to before (``shapes``).
+    """
     if kind.resource != CRDS.resource:
         return []
-    spec = made.get("spec")
-    if not isinstance(spec, dict):
-        return [required("spec")]
-    group, names = spec.get("group"), spec.get("names")
+    spec = made.get("spec") or {}
+    group, names, versions = spec.get("group") or "", spec.get("names") or {}, spec.get("versions") or []
     found = []
+    name = made["metadata"].get("name")
+    if present is None and name != f"{names.get('plural', '')}.{group}":
+        found.append(wrong("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
     if not group:
         found.append(required("spec.group"))
-    elif not isinstance(group, str) or not is_subdomain(group) or "." not in group:
-        found.append(wrong("spec.group", group, "should be a domain with at least one dot"))
+    elif not is_subdomain(group) or "." not in group:
+        detail = "should be a domain with at least one dot" if is_subdomain(group) else A_SUBDOMAIN
+        found.append(wrong("spec.group", group, detail))
     if not spec.get("scope"):
         found.append(required("spec.scope"))
     elif spec["scope"] not in _SCOPES:
-        found.append(unsupported("spec.scope", spec.get("scope"), _SCOPES))
-    elif present is not None and spec["scope"] != present["spec"]["scope"]:
-        found.append(wrong("spec.scope", spec["scope"], "field is immutable"))
-    if not isinstance(names, dict):
-        return [*found, required("spec.names"), *_versions_problems(spec.get("versions"))]
+        found.append(unsupported("spec.scope", spec["scope"], _SCOPES))
+    found += crdversions.problems(versions)
     found += _names_problems(names)
-    wanted = f"{names.get('plural')}.{group}"
-    if made["metadata"].get("name") != wanted:
-        name = made["metadata"].get("name")
-        found.append(wrong("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
-    return found + _versions_problems(spec.get("versions"))
+    found += crdschemas.problems(versions)
+    found += _conversion_problems(spec.get("conversion", {"strategy": "None"}) or {})
+    if spec.get("preserveUnknownFields"):
+        detail = "set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
+        found.append(wrong("spec.preserveUnknownFields", True, f"cannot set to true, {detail}"))
+    if present is None:
+        found += _approval_problems(group, made["metadata"].get("annotations") or {})
+    return [*found, *_stored_problems(versions, present), *(_changes(spec, present["spec"]) if present else ())]
 
 
 def _names_problems(names: Object) -> list[Problem]:
-    found = []
-    for field in ("plural", "kind"):
-        value = names.get(field)
-        if not value:
-            found.append(required(f"spec.names.{field}"))
-        elif not isinstance(value, str) or not _LABEL.fullmatch(value.lower() if field == "kind" else value):
-            found.append(wrong(f"spec.names.{field}", value, _NO_LABEL))
+    found = [required(f"spec.names.{field}") for field in _NAMES if not names.get(field)]
+    for field, is_mixed in _NAMES.items():
+        value = names.get(field) or ""
+        if value and (why := label_problem(value.lower() if is_mixed else value)):
+            more = "may have mixed case, but should otherwise match: " if is_mixed else ""
+            found.append(wrong(f"spec.names.{field}", value, f"{more}{why}"))
+    if names.get("kind") and names["kind"] == names.get("listKind"):
+        found.append(wrong("spec.names.listKind", names["kind"], "kind and listKind may not be the same"))
     for field in ("shortNames", "categories"):
-        value = names.get(field)
-        if value is not None and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
-            found.append(wrong(f"spec.names.{field}", value, "must be an array of strings"))
-    wrong_text = [f for f in ("singular", "listKind") if not isinstance(names.get(f), str | None)]
-    return found + [wrong(f"spec.names.{field}", names[field], "must be a string") for field in wrong_text]
-
-
-def _versions_problems(versions: Any) -> list[Problem]:
-    if not isinstance(versions, list) or not versions:
-        return _no_storage(versions)
-    found = []
-    for number, version in enumerate(versions):
-        path = f"spec.versions[{number}]"
-        if not isinstance(version, dict):
-            found.append(wrong(path, version, "must be an object"))
-            continue
-        name, subresources = version.get("name"), version.get("subresources")
-        if not name:
-            found.append(required(f"{path}.name"))
-        elif not isinstance(name, str) or not is_subdomain(name) or "." in name:
-            found.append(wrong(f"{path}.name", name, "must be a DNS label"))
-        if subresources is not None and not isinstance(subresources, dict):
-            found.append(wrong(f"{path}.subresources", subresources, "must be an object"))
-    if not found and sum(1 for version in versions if version.get("storage")) != 1:
-        return _no_storage(versions)
-    if not found and len({version["name"] for version in versions}) != len(versions):
-        return [_of_versions(versions, "must contain unique version names")]
-    return found or list(crdschemas.problems(versions))
-
-
-def _no_storage(versions: Any) -> list[Problem]:
-    found = [_of_versions(versions, "must have exactly one version marked as storage version")]
-    if not isinstance(versions, list) or not any(version.get("storage") for version in versions):
-        found.append(wrong("status.storedVersions", None, "must have at least one stored version"))
+        for number, value in enumerate(names.get(field) or ()):
+            if why := label_problem(value):
+                found.append(wrong(f"spec.names.{field}[{number}]", value, why))
     return found
 
 
-def _of_versions(versions: Any, detail: str) -> Problem:
-    return Problem("spec.versions", "FieldValueInvalid", f"Invalid value: {shown(versions)}: {detail}")
+def _conversion_problems(conversion: Object) -> list[Problem]:
+    strategy, webhook = conversion.get("strategy") or "", conversion.get("webhook") or {}
+    config, versions = webhook.get("clientConfig"), webhook.get("conversionReviewVersions")
+    path = "spec.conversion"
+    if not strategy:
+        return [required(f"{path}.strategy")]
+    found = [] if strategy in _STRATEGIES else [unsupported(f"{path}.strategy", strategy, _STRATEGIES)]
+    fields = (
+        ("webhookClientConfig", config, "required when strategy is set to Webhook"),
+        ("conversionReviewVersions", versions, ""),
+    )
+    if strategy == "Webhook":
+        return [required(f"{path}.{field}", why) for field, given, why in fields if not given]
+    why = "should not be set when strategy is not set to Webhook"
+    return found + [forbidden_field(f"{path}.{field}", why) for field, given, _ in fields if given]
+
+
+def _approval_problems(group: str, annotations: Object) -> list[Problem]:
+    """Groups of Kubernetes' own are not for everybody."""
+    said = annotations.get(_APPROVED)
+    if not f".{group}".endswith(_PROTECTED) or (said or "").startswith(("unapproved", "http://", "https://")):
+        return []
+    path, detail = f"metadata.annotations[{_APPROVED}]", f'protected groups must have approval annotation "{_APPROVED}"'
+    see = "see https://github.com/kubernetes/enhancements/pull/1111"
+    if not said:
+        return [required(path, f"{detail}, {see}")]
+    return [wrong(path, said, f'{detail} with either a URL or a reason starting with "unapproved", {see}')]
+
+
+def _stored_problems(versions: list[Object], present: Object | None) -> list[Problem]:
+    """Versions that objects are, or were, stored in stay."""
+    path, stored = "status.storedVersions", [v.get("name") for v in versions if v.get("storage")]
+    before = ((present or {}).get("status") or {}).get("storedVersions") or stored[:1]
+    if not before:
+        return [wrong(path, None, "must have at least one stored version")]
+    if present is None:
+        return [crdversions.wrong(path, before, f"must have the storage version {name}") for name in stored[1:]]
+    gone = [(n, name) for n, name in enumerate(before) if name not in {v.get("name") for v in versions}]
+    return [
+        wrong(
+            f"{path}[{number}]",
+            name,
+            f"missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions "
+            f"until a storage migration ensures no data remains persisted in {name} and removes {name} from {path}",
+        )
+        for number, name in gone
+    ]
+
+
+def _changes(spec: Object, before: Object) -> list[Problem]:
+    """What stays as it is: objects are stored by it."""
+    found = []
+    for field, value, was in (
+        ("scope", spec, before),
+        ("names.kind", spec.get("names") or {}, before["names"]),
+        ("group", spec, before),
+        ("names.plural", spec.get("names") or {}, before["names"]),
+    ):
+        name = field.rpartition(".")[2]
+        if value.get(name) != was.get(name):
+            found.append(wrong(f"spec.{field}", value.get(name), "field is immutable"))
+    return found
 
 
 def with_conditions(kind: Kind, made: Object, now: str, others: Iterable[Kind] = ()) -> Object:

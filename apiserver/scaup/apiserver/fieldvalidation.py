@@ -46,7 +46,16 @@ class FieldValidation:
 
     def headers(self) -> list[str]:
         """The ``Warning`` headers."""
-        return [f"299 - {shown(said)}" for said in self.warnings if "\n" not in said]
+        return [_header(said) for said in self.warnings if "\n" not in said]
+
+
+def of_kind(kind: Kind) -> list[str]:
+    """The ``Warning`` header of a deprecated version, for everyone who asks for it."""
+    return [_header(kind.warning)] if kind.warning else []
+
+
+def _header(said: str) -> str:
+    return f"299 - {shown(said)}"
 
 
 _present: ContextVar[FieldValidation | None] = ContextVar("field_validation", default=None)

@@ -42,6 +42,7 @@ class Kind:
     ``is_custom`` are those that a cluster has by a CRD too: they take no strategic merge patch and need a
     resourceVersion to be replaced. ``selectable`` are field paths a fieldSelector may name besides the metadata's.
     ``verbs`` are what can be done with its objects; what is only created is answered, and not kept (``reviews``).
+    ``warning`` is what who asks for a deprecated version is told.
     ``schema`` is the structural schema (``openAPIV3Schema``) of a custom kind; None where there is none.
     """
 
@@ -59,6 +60,7 @@ class Kind:
     selectable: frozenset[str] = frozenset()
     columns: tuple[Column, ...] = ()
     verbs: tuple[str, ...] = _VERBS
+    warning: str = ""
     schema: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -108,12 +110,28 @@ def kinds_of(crd: Mapping[str, Any], *, only_served: bool = True) -> list[Kind]:
             has_status=(version.get("subresources") or {}).get("status") is not None,
             singular=names.get("singular", ""),
             list_kind=names.get("listKind", ""),
+            selectable=frozenset(
+                one["jsonPath"].removeprefix(".") for one in version.get("selectableFields") or () if one
+            ),
+            warning=_warning(spec, version),
             columns=tuple(_column(column) for column in version.get("additionalPrinterColumns") or ()),
             schema=(version.get("schema") or {}).get("openAPIV3Schema"),
         )
         for version in spec["versions"]
         if version.get("served") or not only_served
     ]
+
+
+def _warning(spec: Mapping[str, Any], version: Mapping[str, Any]) -> str:
+    if not version.get("deprecated"):
+        return ""
+    if said := version.get("deprecationWarning"):
+        return str(said)
+    group, kind, name = spec["group"], spec["names"]["kind"], version["name"]
+    current = [one["name"] for one in spec["versions"] if one.get("served") and not one.get("deprecated")]
+    best = by_priority([*current, name])[0]
+    more = f"; use {group}/{best} {kind}" if best != name else ""
+    return f"{group}/{name} {kind} is deprecated{more}"
 
 
 def _column(column: Mapping[str, Any]) -> Column:

@@ -28,7 +28,7 @@ _A_LABEL: Final = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
     f"{_ENDS} 'my-name',  or '123-abc', {_USED} '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
-_A_SUBDOMAIN: Final = (
+A_SUBDOMAIN: Final = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
     f"{_ENDS} 'example.com', {_USED} '{_SUBDOMAIN.pattern}')"
 )
@@ -55,7 +55,23 @@ def problems(kind: Kind, whole: Metadata) -> list[Problem]:
         *_name_problems(kind, metadata),
         *_map_problems(metadata, "labels"),
         *_map_problems(metadata, "annotations"),
-        *_list_problems(kind, metadata),
+        *_list_problems(metadata),
+        *([] if kind.is_custom else _unqualified(metadata.get("finalizers"))),
+    ]
+
+
+def embedded_problems(metadata: Metadata) -> list[Problem]:
+    """What is wrong with the metadata of an object in a field of another; it may be without a name."""
+    name, namespace = metadata.get("name", ""), metadata.get("namespace")
+    unfit = [f"may not be '{name}'"] if name in {".", ".."} else [f"may not contain '{c}'" for c in "/%" if c in name]
+    found = [answers.wrong("metadata.name", name, why) for why in unfit]
+    if namespace and label_problem(namespace):
+        found.append(answers.wrong("metadata.namespace", namespace, _A_LABEL))
+    return [
+        *found,
+        *_map_problems(metadata, "labels"),
+        *_map_problems(metadata, "annotations"),
+        *_list_problems(metadata),
     ]
 
 
@@ -77,7 +93,7 @@ def _name_problems(kind: Kind, metadata: Metadata) -> list[Problem]:
 def _unfit(name: Any, *, is_label: bool) -> list[str]:
     """Why this is no name of an object."""
     if not isinstance(name, str) or not _SUBDOMAIN.fullmatch(name):
-        return [_A_LABEL if is_label else _A_SUBDOMAIN]
+        return [_A_LABEL if is_label else A_SUBDOMAIN]
     if is_label and "." in name:
         return ["must not contain dots"]
     limit = 63 if is_label else 253
@@ -112,7 +128,7 @@ def _size(values: dict[str, str]) -> int:
     return sum(len(part.encode("utf-8", "surrogatepass")) for pair in values.items() for part in pair)
 
 
-def _list_problems(kind: Kind, metadata: Metadata) -> list[Problem]:
+def _list_problems(metadata: Metadata) -> list[Problem]:
     found = []
     finalizers, owners = metadata.get("finalizers"), metadata.get("ownerReferences")
     if finalizers is not None and not (isinstance(finalizers, list) and all(isinstance(f, str) for f in finalizers)):
@@ -120,7 +136,6 @@ def _list_problems(kind: Kind, metadata: Metadata) -> list[Problem]:
     else:
         unfit = [f for f in finalizers or () if not is_qualified_name(f)]
         found += [answers.wrong("metadata.finalizers", finalizer, _A_NAME) for finalizer in unfit]
-        found += [] if kind.is_custom else _unqualified("metadata.finalizers[{}]", finalizers or [])
         if {"orphan", "foregroundDeletion"} <= set(finalizers or ()):
             said = json.dumps(finalizers, separators=(",", ":"))
             why = f"Invalid value: {said}: finalizer orphan and foregroundDeletion cannot be both set"
@@ -139,11 +154,12 @@ def _list_problems(kind: Kind, metadata: Metadata) -> list[Problem]:
     return found
 
 
-def _unqualified(path: str, finalizers: list[str]) -> list[Problem]:
+def _unqualified(finalizers: Any) -> list[Problem]:
     """Finalizers that are nobody's; custom kinds, and CRDs, are not asked for it."""
     why = "name is neither a standard finalizer name nor is it fully qualified"
-    named = [(number, f) for number, f in enumerate(finalizers) if "/" not in f and f not in _STANDARD]
-    return [answers.wrong(path.format(number), f, why) for number, f in named if is_qualified_name(f)]
+    named = enumerate(finalizers if isinstance(finalizers, list) else ())
+    unfit = [(n, f) for n, f in named if isinstance(f, str) and "/" not in f and f not in _STANDARD]
+    return [answers.wrong(f"metadata.finalizers[{n}]", f, why) for n, f in unfit if is_qualified_name(f)]
 
 
 def _shown(owners: Any) -> str:

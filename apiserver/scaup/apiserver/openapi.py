@@ -26,7 +26,11 @@ _SCALARS: Final[dict[str, Schema]] = {
     "bool": {"type": "boolean"},
     "int32": {"type": "integer", "format": "int32"},
     "int64": {"type": "integer", "format": "int64"},
+    "number": {"type": "number", "format": "double"},
     "any": {"type": "object"},
+    "JSON": {},
+    "schemaOrBool": {},
+    "schemaOrList": {},
     "intOrString": {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]},
 }
 _VERSION_ABOUT: Final = "Version of the schema of this object, with its group."

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 
-from scaup.apiserver import checks
+from scaup.apiserver import checks, embedded
 from scaup.apiserver.answers import Problem
 from scaup.apiserver.celrules import Ruled, broken, rules_of
 from scaup.apiserver.kinds import Kind
@@ -74,7 +74,7 @@ def problems(
     node = known.node
     found = [
         *checks.problems(node, made, "", present),
-        *checks.embedded_problems(node, made),
+        *embedded.problems(node, made),
         *_duplicates(node, made, present),
     ]
     return _with_rules(known, made, present, found, before or [])

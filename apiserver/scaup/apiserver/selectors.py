@@ -83,7 +83,7 @@ def _field(whole: Object, path: list[str]) -> str:
     value: Any = whole
     for step in path:
         value = value.get(step) if isinstance(value, dict) else None
-    return "" if value is None else str(value)
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _label_test(found: re.Match[str], text: str) -> _LabelTest:

@@ -16,9 +16,10 @@ import orjson
 from scaup.apiserver import fieldvalidation, schemas
 from scaup.apiserver.answers import bad_request
 from scaup.apiserver.fieldvalidation import cannot_be
-from scaup.apiserver.formats import is_date_time
+from scaup.apiserver.formats import is_of_format
 from scaup.apiserver.kinds import Kind
 from scaup.apiserver.shown import shown
+from scaup.apiserver.structural import Node
 
 
 class Field(NamedTuple):
@@ -31,7 +32,7 @@ class Field(NamedTuple):
 Fields = dict[str, Field]
 
 _GO_KINDS: Final = ((bool, "bool"), (str, "string"), ((int, float), "number"), (list, "array"), (dict, "object"))
-_PLAIN: Final = {
+_PLAIN: Final[dict[str, tuple[Any, str]]] = {
     "string": (str, "string"),
     "bytes": (str, "[]uint8"),
     "time": (str, "v1.Time"),
@@ -39,7 +40,10 @@ _PLAIN: Final = {
     "bool": (bool, "bool"),
     "int32": (int, "int32"),
     "int64": (int, "int64"),
+    "number": ((int, float), "float64"),
 }
+_NOTHING: Final = {"bool": False, "int32": 0, "int64": 0, "number": 0}
+_SCHEMA_OR: Final = frozenset({"schemaOrBool", "schemaOrList"})
 _TIMES: Final = {
     "time": ("2006-01-02T15:04:05Z07:00", re.compile(r"[-0-9]{10}T[:0-9]{8}([.,]\d+)?(Z|[-+]\d\d:\d\d)")),
     "microTime": ("2006-01-02T15:04:05.000000Z07:00", re.compile(r"[-0-9]{10}T[:0-9]{8}[.,]\d{6}(Z|[-+]\d\d:\d\d)")),
@@ -92,11 +96,42 @@ def taken(kind: Kind, made: dict[str, Any]) -> dict[str, Any]:
         raise cannot_be(kind, str(error)) from error
     sent = made
     made = schemas.taken(kind, made, more)
+    if (known := schemas.of(kind)) is not None:
+        made = _with_embedded(kind, known.node, made, "", more)
     unknown = list(dict.fromkeys(unknown)) + sorted(more)
     present = fieldvalidation.present()
     if present is not None:
         present.judge(kind, sent, unknown)
     return made
+
+
+def _with_embedded(kind: Kind, node: Node, value: Any, path: str, unknown: list[str]) -> Any:
+    """The value with the metadata of the objects in it as metadata is; raises ApiError where it cannot be."""
+    if not node.has_embedded:
+        return value
+    if isinstance(value, dict):
+        return {key: _embedded_field(kind, node, key, one, path, unknown) for key, one in value.items()}
+    if isinstance(value, list) and node.items is not None:
+        return [_with_embedded(kind, node.items, one, f"{path}[{n}]", unknown) for n, one in enumerate(value)]
+    return value
+
+
+def _embedded_field(kind: Kind, node: Node, key: str, value: Any, path: str, unknown: list[str]) -> Any:
+    where, below = node.place(path, key), node.below(key)
+    if node.is_embedded and key == "metadata":
+        return _embedded_metadata(kind, value, where, unknown)
+    if node.is_embedded and key in {"apiVersion", "kind"} and not isinstance(value, str):
+        raise cannot_be(kind, f"{where}: Invalid value: {shown(value)}: must be a string")
+    return value if below is None else _with_embedded(kind, below, value, where, unknown)
+
+
+def _embedded_metadata(kind: Kind, value: Any, path: str, unknown: list[str]) -> Any:
+    try:
+        _require(value, dict, "v1.ObjectMeta", "", "")
+        found = _fit("ObjectMeta", value, "", path, unknown)
+    except _MisfitError as error:
+        raise cannot_be(kind, f"{path}: Invalid value: {shown(value)}: {error}") from error
+    return {key: one for key, one in found.items() if one not in (None, "", [], {})}
 
 
 def _fit_all(kind: Kind, body: dict[str, Any], unknown: list[str]) -> dict[str, Any]:
@@ -120,25 +155,27 @@ def _fit(struct: str, value: Any, go_path: str, path: str, unknown: list[str]) -
 
 
 def _fitted(kind: str, value: Any, struct: str, where: tuple[str, str], unknown: list[str]) -> Any:
-    """A value that fits its type; null in a list or map is what Go has for nothing."""
+    """A value that fits its type; ``struct`` is the one that has the field."""
     go_path, path = where
-    if kind == "any" or (kind == "intOrString" and isinstance(value, str)):
+    if kind in {"any", "JSON"} or (kind == "intOrString" and isinstance(value, str)):
         return value
     kind = "int32" if kind == "intOrString" else kind
-    if value is None:
-        value = {} if kind in structs() else ""
     if kind.startswith("[]"):
-        _require(value, list, f"[]{_go_name(kind[2:])}", struct, go_path)
-        return [_fitted(kind[2:], one, struct, (go_path, f"{path}[{n}]"), unknown) for n, one in enumerate(value)]
+        of = kind[2:]
+        _require(value, list, f"[]{_go_name(of)}", struct, go_path)
+        return [_within(of, one, struct, (go_path, f"{path}[{n}]"), unknown) for n, one in enumerate(value)]
     if kind.startswith("map[string]"):
-        _require(value, dict, f"map[string]{_go_name(kind[11:])}", struct, go_path)
-        return {k: _fitted(kind[11:], v, struct, (go_path, f"{path}.{k}"), unknown) for k, v in value.items()}
+        of = kind[11:]
+        _require(value, dict, f"map[string]{_go_name(of)}", struct, go_path)
+        return {k: _within(of, one, struct, (go_path, f"{path}.{k}"), unknown) for k, one in value.items()}
+    if kind in _SCHEMA_OR:
+        return _fitted_choice(kind, value, where, unknown)
     if kind in _PLAIN:
         wanted, name = _PLAIN[kind]
         _require(value, wanted, name, struct, go_path)
         if kind == "int32" and not -_INT32 <= value < _INT32:
-            raise _misfit(f"number {value} into Go struct field {struct}.{go_path} of type int32")
-        if (layout := _TIMES.get(kind)) and not (layout[1].fullmatch(value) and is_date_time(value)):
+            raise _misfit(f"number {value}", name, struct, go_path)
+        if (layout := _TIMES.get(kind)) and not (layout[1].fullmatch(value) and is_of_format("date-time", value)):
             said = shown(value)
             raise _MisfitError(f'parsing time {said} as "{layout[0]}": cannot parse {said} as "2006"')
         return value
@@ -146,18 +183,38 @@ def _fitted(kind: str, value: Any, struct: str, where: tuple[str, str], unknown:
     return _fit(kind, value, go_path, path, unknown)
 
 
+def _within(kind: str, value: Any, struct: str, where: tuple[str, str], unknown: list[str]) -> Any:
+    """A value in a list or map: null there is what Go has for nothing."""
+    if value is None and kind not in {"any", "JSON", *_SCHEMA_OR}:
+        return {} if kind in structs() else _NOTHING.get(kind, "")
+    return _fitted(kind, value, struct, where, unknown)
+
+
+def _fitted_choice(kind: str, value: Any, where: tuple[str, str], unknown: list[str]) -> Any:
+    """A schema, or what may stand in the place of one; no items are as good as ones that are none."""
+    if isinstance(value, dict):
+        return _fit("JSONSchemaProps", value, *where, unknown)
+    if kind == "schemaOrBool" and not isinstance(value, bool):
+        raise _MisfitError("boolean or JSON schema expected")
+    return value if isinstance(value, bool | list) else None
+
+
 def _go_name(kind: str) -> str:
     if kind in _PLAIN:
         return _PLAIN[kind][1]
+    if kind == "any":
+        return "interface {}"
     return kind if kind.startswith(("[]", "map[")) else f"v1.{kind}"
 
 
-def _require(value: Any, wanted: type, name: str, struct: str, go_path: str) -> None:
+def _require(value: Any, wanted: Any, name: str, struct: str, go_path: str) -> None:
     is_right = isinstance(value, wanted) and not (isinstance(value, bool) and wanted is not bool)
     if not is_right:
         got = next((said for kind, said in _GO_KINDS if isinstance(value, kind)), "null")
-        raise _misfit(f"{got} into Go struct field {struct}.{go_path} of type {name}")
+        is_part = isinstance(value, float) and wanted is int
+        raise _misfit(f"number {value}" if is_part else got, name, struct, go_path)
 
 
-def _misfit(what: str) -> _MisfitError:
-    return _MisfitError(f"json: cannot unmarshal {what}")
+def _misfit(got: str, name: str, struct: str, go_path: str) -> _MisfitError:
+    place = f"struct field {struct}.{go_path}" if go_path else "value"
+    return _MisfitError(f"json: cannot unmarshal {got} into Go {place} of type {name}")

@@ -15,6 +15,7 @@ from typing import Any, Final
 Schema = Mapping[str, Any]
 
 _META: Final = frozenset({"apiVersion", "kind", "metadata"})
+_INT64: Final = 1 << 63
 _NUMBERS: Final = ("multipleOf", "minimum", "maximum")
 _STRING_FORMATS: Final = frozenset(
     {"bsonobjectid", "uri", "email", "hostname", "ipv4", "ipv6", "cidr", "mac", "uuid", "uuid3", "uuid4", "uuid5"}
@@ -35,6 +36,7 @@ class Node:
     is_nullable: bool = False
     keeps_unknown: bool = False
     is_embedded: bool = False
+    has_embedded: bool = False
     is_open: bool = False
     properties: dict[str, Node] = field(default_factory=dict)
     additional: Node | None = None
@@ -61,10 +63,16 @@ class Node:
         """What describes the field of an object; None where nothing does."""
         return self.properties.get(key) or self.additional
 
+    def place(self, path: str, key: str) -> str:
+        """Where a field is: ``spec.name``, or ``spec[name]`` in a map."""
+        if key in self.properties or self.additional is None:
+            return f"{path}.{key}" if path else key
+        return f"{path}[{key}]"
+
 
 def read(schema: Schema, path: str = "") -> Node:
     """The nodes of a schema."""
-    node = Node(schema, path, is_nullable=bool(schema.get("nullable")), has_default="default" in schema)
+    node = Node(schema, path, is_nullable=bool(schema.get("nullable")), has_default=schema.get("default") is not None)
     kind = schema.get("type")
     node.types = ("integer", "string") if schema.get("x-kubernetes-int-or-string") else (kind,) if kind else ()
     node.format = _known_format(schema.get("format") or "", kind or "")
@@ -76,7 +84,7 @@ def read(schema: Schema, path: str = "") -> Node:
     additional = schema.get("additionalProperties")
     if isinstance(additional, Mapping):
         node.additional = read(additional, f"{path}.additionalProperties")
-    node.is_open = additional is True
+    node.is_open = isinstance(additional, bool)
     if isinstance(schema.get("items"), Mapping):
         node.items = read(schema["items"], f"{path}.items")
     for name in ("allOf", "anyOf", "oneOf"):
@@ -89,6 +97,7 @@ def read(schema: Schema, path: str = "") -> Node:
     node.has_defaults_below = bool(node.defaulted) or any(
         b.has_default or b.has_defaults_below for b in node.children()
     )
+    node.has_embedded = node.is_embedded or any(b.has_embedded for b in node.children())
     return node
 
 
@@ -110,27 +119,35 @@ def pruned(node: Node, value: Any, unknown: list[str]) -> Any:
     return {k: kept[k] if k in kept else body[k] for k in value if k in kept or k in body}
 
 
-def _pruned(node: Node | None, value: Any, path: str, unknown: list[str]) -> Any:
+def pruned_value(node: Node, value: Any) -> Any:
+    """A value without the fields that its schema does not know."""
+    return _pruned(node, value, "", [])
+
+
+def _pruned(node: Node | None, value: Any, path: str, unknown: list[str], *, keeps: bool = False) -> Any:
+    """``keeps``: the list that the value is in keeps what is unknown, on this level."""
+    keeps = keeps or (node is not None and node.keeps_unknown)
     if isinstance(value, dict):
-        return _pruned_object(node, value, path, unknown)
+        return _pruned_object(node, value, path, unknown, keeps=keeps)
     if isinstance(value, list):
         items = node.items if node is not None else None
-        if items is None and node is not None and node.keeps_unknown:
+        if items is None and keeps:
             return value
-        return [_pruned(items, one, f"{path}[{n}]", unknown) for n, one in enumerate(value)]
+        return [_pruned(items, one, f"{path}[{n}]", unknown, keeps=keeps) for n, one in enumerate(value)]
     return value
 
 
-def _pruned_object(node: Node | None, value: dict[str, Any], path: str, unknown: list[str]) -> dict[str, Any]:
+def _pruned_object(
+    node: Node | None, value: dict[str, Any], path: str, unknown: list[str], *, keeps: bool
+) -> dict[str, Any]:
     found = {}
     for key, one in value.items():
         where = f"{path}.{key}" if path else key
-        below = node.below(key) if node is not None else None
-        if node is not None and (node.is_open or (node.is_embedded and key in _META)):
+        if node is not None and node.is_embedded and key in _META:
             found[key] = one
-        elif below is not None:
-            found[key] = _pruned(below, one, where, unknown)
-        elif node is not None and node.keeps_unknown:
+        elif node is not None and (node.is_open or node.below(key) is not None):
+            found[key] = _pruned(node.below(key), one, where, unknown)
+        elif keeps:
             found[key] = one
         else:
             unknown.append(where)
@@ -168,6 +185,21 @@ def _defaulted_object(node: Node, value: dict[str, Any]) -> dict[str, Any]:
         if key not in found:
             found[key] = defaulted(below, below.default)
     return found
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------
+
+
+def with_whole_numbers(value: Any) -> Any:
+    """The value as clusters write it: 2.0 is 2 there, for clients with types take no other form for an integer."""
+    match value:
+        case dict():
+            return {key: with_whole_numbers(one) for key, one in value.items()}
+        case list():
+            return [with_whole_numbers(one) for one in value]
+        case float() if value.is_integer() and -_INT64 <= value < _INT64:
+            return int(value)
+    return value
 
 
 # --- old and new ------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from scaup.apiserver import (
     policies,
     schemas,
     shapes,
+    structural,
     validation,
 )
 from scaup.apiserver.answers import ApiError, Problem
@@ -239,7 +240,8 @@ def admitted(kind: Kind, made: Object, present: Object | None, now: str, kinds: 
     checks = (crds.problems, validation.problems, corekinds.problems)
     if found := [problem for check in checks for problem in check(kind, made, present)]:
         raise answers.invalid(kind, name, found)
-    return crds.with_conditions(kind, made, now, kinds)
+    whole: Object = structural.with_whole_numbers(crds.with_conditions(kind, made, now, kinds))
+    return whole
 
 
 def status_admitted(kind: Kind, present: Object, body: Object) -> Object:
@@ -250,7 +252,8 @@ def status_admitted(kind: Kind, present: Object, body: Object) -> Object:
     made = shapes.taken(kind, objects.with_status(kind, present, body))
     if found := [*schemas.status_problems(kind, made, present), *corekinds.status_problems(kind, made)]:
         raise answers.invalid(kind, made["metadata"]["name"], found)
-    return made
+    whole: Object = structural.with_whole_numbers(made)
+    return whole
 
 
 def _applicable(kind: Kind, target: Target, stated: Any) -> Object:
