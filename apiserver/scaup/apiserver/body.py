@@ -16,6 +16,7 @@ from scaup.apiserver.guard import APPLY_PATCH, PROTOBUF, YAML, content_type
 
 LIMIT: Final = 3 << 20
 """Kubernetes' own limit for a request, in bytes."""
+_LARGEST: Final = 1 << 63
 _TIMEOUT_S: Final = 30.0
 _DROP_S: Final = 2.0
 
@@ -62,6 +63,7 @@ async def parse(given: str, data: bytes) -> Any:
         twice = fieldvalidation.present()
         if twice is not None and twice.is_of_objects and not is_yaml:
             twice.twice += duplicates.in_json(data)
+        value = _with_whole_numbers(value)
         orjson.dumps(value)  # refuses what is nested deeper than can be stored
     except protobufs.ProtobufError as error:
         raise answers.bad_request(f"the body of the request is not an object in protobuf: {error}") from error
@@ -72,6 +74,15 @@ async def parse(given: str, data: bytes) -> Any:
     except (TypeError, RecursionError) as error:
         raise answers.bad_request(f"the body of the request cannot be an object of the API: {error}") from error
     return value
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """The value with 1 for 1.0: it is the same number, and stored as that it is the same text."""
+    if isinstance(value, dict):
+        return {name: _with_whole_numbers(below) for name, below in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_numbers(below) for below in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST else value
 
 
 class _Loader(yaml.SafeLoader):
