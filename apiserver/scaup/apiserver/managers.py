@@ -15,7 +15,7 @@ import orjson
 from scaup.apiserver import answers, fieldsets, merging
 from scaup.apiserver.answers import ApiError, Problem
 from scaup.apiserver.coreschemas import METADATA, SCHEMAS
-from scaup.apiserver.fieldsets import NOTHING, Fields, Schema
+from scaup.apiserver.fieldsets import NOTHING, Fields, Path, Schema
 from scaup.apiserver.kinds import Kind
 from scaup.apiserver.objects import Object, is_same
 
@@ -43,6 +43,7 @@ _OURS: Final = frozenset(
     }
 )
 _STATUS: Final = "f:status"
+_NAME: Final = ("f:metadata", "f:name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def applied(kind: Kind, present: Object | None, stated: Object, who: Who, *, for
     fields = _seen(kind, fieldsets.of(stated, schema), who)
     own = _Key(APPLY, who.name, "", who.subresource)
     last = managed.pop(own, _Entry(NOTHING, kind.api_version))
-    owned = fields.union(*(entry.fields for entry in managed.values()))
+    owned = fields.union([_NAME], *(entry.fields for entry in managed.values()))
     whole = merging.pruned(merging.merged(live, stated, schema), last.fields, owned, schema)
     change = fieldsets.difference(live, whole, schema)
     changed, removed = _seen(kind, change.added | change.modified, who), _seen(kind, change.removed, who)
@@ -220,7 +221,8 @@ def _with_managed(whole: Object, managed: _Managed) -> Object:
 
 
 def _conflict(conflicts: Mapping[_Key, Fields]) -> ApiError:
-    found = sorted((_named(key), fieldsets.shown(path)) for key, fields in conflicts.items() for path in fields)
+    every = [(_named(key), path) for key, fields in conflicts.items() for path in fields]
+    found = [(who, fieldsets.shown(path)) for who, path in sorted(every, key=lambda one: (one[0], _rank(one[1])))]
     by_manager: dict[str, list[str]] = {}
     for who, path in found:
         by_manager.setdefault(who, []).append(path)
@@ -228,12 +230,16 @@ def _conflict(conflicts: Mapping[_Key, Fields]) -> ApiError:
         text = f"1 conflict: conflict with {found[0][0]}: {found[0][1]}"
     else:
         said = [
-            f"conflict{'s' if len(found) > 1 else ''} with {who}:" + "".join(f"\n- {path}" for path in paths)
-            for who, paths in by_manager.items()
+            f"conflicts with {who}:" + "".join(f"\n- {path}" for path in paths) for who, paths in by_manager.items()
         ]
         text = f"{len(found)} conflicts: " + "\n".join(said)
     causes = [{"reason": "FieldManagerConflict", "message": f"conflict with {w}", "field": path} for w, path in found]
     return ApiError(409, "Conflict", f"Apply failed with {text}", {"causes": causes})
+
+
+def _rank(path: Path) -> list[tuple[bool, str]]:
+    """The order of fields: those of an object before those of the objects in it."""
+    return [(place < len(path), step) for place, step in enumerate(path, 1)]
 
 
 def _named(key: _Key) -> str:

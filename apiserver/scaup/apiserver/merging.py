@@ -26,7 +26,7 @@ from scaup.apiserver.fieldsets import (
 
 
 def merged(live: Any, applied: Any, schema: Schema) -> Any:
-    """``live`` with what ``applied`` states; neither is changed. Null, and what is empty, states no more than itself."""
+    """``live`` with what ``applied`` states; neither is changed. Null, and what is empty, takes nothing away."""
     if applied is ABSENT or live is ABSENT:
         return live if applied is ABSENT else applied
     as_ = form(applied, schema)

@@ -109,7 +109,11 @@ def checked_shape(kind: Kind, body: Any, *, namespace: str, name: str = "") -> O
     if (metadata.get("namespace") or namespace) != namespace:
         why = "the namespace of the provided object does not match the namespace sent on the request"
         raise answers.bad_request(why)
-    given_name = metadata.get("name") or name
+    given_name = metadata.get("name")
+    if name and not given_name:
+        raise answers.bad_request(
+            f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )
     if name and given_name != name:
         raise answers.bad_request(f"the name of the object ({given_name}) does not match the name on the URL ({name})")
     metadata = {k: v for k, v in metadata.items() if k not in {"name", "namespace"}}
