@@ -14,6 +14,7 @@ from scaup.apiserver.formats import is_of_format
 from scaup.apiserver.kinds import NAMESPACES, Kind, Resource
 from scaup.apiserver.metadata import label_problem
 from scaup.apiserver.objects import Object
+from scaup.core.bus.kv import dumps
 
 SERVICES: Final = Resource("", "services")
 CONFIG_MAPS: Final = Resource("", "configmaps")
@@ -103,8 +104,20 @@ def _service_problems(made: Object) -> list[Problem]:
     if is_elsewhere and not spec.get("externalName"):
         found.append(required("spec.externalName"))
     names: set[str] = set()
+    served: set[tuple[Any, str]] = set()
     for number, port in enumerate(ports):
         path = f"spec.ports[{number}]"
+        if (serves := (port.get("port"), str(port.get("protocol")))) in served:
+            same = {
+                "Name": "",
+                "Protocol": serves[1],
+                "AppProtocol": None,
+                "Port": serves[0],
+                "TargetPort": 0,
+                "NodePort": 0,
+            }
+            found.append(Problem(path, "FieldValueDuplicate", f"Duplicate value: {dumps(same).decode()}"))
+        served.add(serves)
         found += _port_problems(path, port, is_alone=len(ports) == 1)
         name = port.get("name") or ""
         if name and name in names:
@@ -122,7 +135,7 @@ def _port_problems(path: str, port: Object, *, is_alone: bool) -> list[Problem]:
     elif why := label_problem(name):
         found.append(wrong(f"{path}.name", name, why))
     for field in ("port", "targetPort"):
-        value = port.get(field)
+        value = port.get(field) or 0
         if isinstance(value, int) and not 1 <= value <= 65535:
             found.append(wrong(f"{path}.{field}", value, "must be between 1 and 65535, inclusive"))
     if port.get("protocol", "TCP") not in _PROTOCOLS:

@@ -117,6 +117,18 @@ def _stated(value: Any, schema: Schema, path: Path) -> Iterator[Path]:
                 yield from _stated(found[0], item_schema(schema), (*path, step))
 
 
+def twice(value: Any, schema: Schema, path: Path = ()) -> Iterator[tuple[Path, Path]]:
+    """The lists with keys in which something stands twice, and what that is."""
+    if is_map(value, schema):
+        for name, below in value.items():
+            yield from twice(below, child(schema, name)[0], (*path, f"f:{name}"))
+    elif is_keyed(value, schema):
+        for step, found in _grouped(value, schema).items():
+            yield from ((path, (step,)) for _ in found[1:])
+            for item in found:
+                yield from twice(item, item_schema(schema), (*path, step))
+
+
 def with_named(fields: Fields, schema: Schema) -> Fields:
     """The fields, and the named ones in which they are."""
     found = set(fields)

@@ -248,7 +248,7 @@ def deleted(kind: Kind, present: Object, asked: Preconditions, moment: Moment) -
 def _require_same(kind: Kind, present: Object, body: Object) -> None:
     before, given = present["metadata"], body["metadata"]
     name = before["name"]
-    if not (wanted := given.get("resourceVersion")):
+    if (wanted := given.get("resourceVersion")) in {None, "", "0"}:
         if kind.is_custom:
             problem = answers.wrong("metadata.resourceVersion", 0, "must be specified for an update")
             raise answers.invalid_update(kind, name, [problem])

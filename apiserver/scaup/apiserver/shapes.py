@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from scaup.apiserver import fieldvalidation, schemas
-from scaup.apiserver.fieldvalidation import cannot_be
+from scaup.apiserver.fieldvalidation import misfit
 from scaup.apiserver.kinds import Kind
 
 
@@ -35,6 +35,8 @@ _PLAIN: Final = {
     "int32": (int, "int32"),
     "int64": (int, "int64"),
 }
+_EMPTY: Final = {"string": "", "bytes": ""}
+"""What null stands for in lists and maps of plain values; in a list of objects it is one without fields."""
 _INT32: Final = 1 << 31
 
 
@@ -66,7 +68,7 @@ def taken(kind: Kind, made: dict[str, Any]) -> dict[str, Any]:
         if struct is not None:
             made = _fit(struct, made, struct, "", "", unknown)
     except _MisfitError as error:
-        raise cannot_be(kind, f"json: cannot unmarshal {error}") from error
+        raise misfit(kind, made, f"json: cannot unmarshal {error}") from error
     sent = made
     made = schemas.taken(kind, made | {"metadata": metadata}, more)
     unknown = list(dict.fromkeys(unknown)) + sorted(more)
@@ -76,8 +78,22 @@ def taken(kind: Kind, made: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
+def undeclared(kind: Kind, stated: dict[str, Any]) -> list[str]:
+    """The fields of what is applied that the kind does not have."""
+    unknown: list[str] = []
+    struct = struct_of(kind)
+    try:
+        _fit("ObjectMeta", stated["metadata"], "ObjectMeta", "", "metadata", unknown)
+        if struct is not None:
+            _fit(struct, stated, struct, "", "", unknown)
+    except _MisfitError:
+        return []  # the whole object will say so
+    schemas.taken(kind, stated, unknown)
+    return sorted(set(unknown))
+
+
 def _fit(struct: str, value: Any, root: str, go_path: str, path: str, unknown: list[str]) -> dict[str, Any]:
-    """An object with the fields of its structure only."""
+    """An object with the fields of its structure only; what is empty is as good as not there."""
     fields, found = structs()[struct], {}
     for key, one in value.items():
         field = fields.get(key)
@@ -85,7 +101,9 @@ def _fit(struct: str, value: Any, root: str, go_path: str, path: str, unknown: l
             unknown.append(f"{path}.{key}" if path else key)
         else:
             below = (f"{go_path}.{key}" if go_path else key, f"{path}.{key}" if path else key)
-            found[key] = _fitted(field.type, one, root, below, unknown)
+            fitted = _fitted(field.type, one, root, below, unknown)
+            if fitted is not None and not (fitted in ([], {}) and field.type.startswith(("[]", "map["))):
+                found[key] = fitted
     return found
 
 
@@ -95,10 +113,12 @@ def _fitted(kind: str, value: Any, root: str, where: tuple[str, str], unknown: l
         return value
     if kind.startswith("[]"):
         _require(value, list, f"[]{_go_name(kind[2:])}", root, go_path)
-        return [_fitted(kind[2:], one, root, (go_path, f"{path}[{n}]"), unknown) for n, one in enumerate(value)]
+        filled = [_EMPTY.get(kind[2:], {}) if one is None else one for one in value]
+        return [_fitted(kind[2:], one, root, (go_path, f"{path}[{n}]"), unknown) for n, one in enumerate(filled)]
     if kind.startswith("map[string]"):
         _require(value, dict, f"map[string]{_go_name(kind[11:])}", root, go_path)
-        return {k: _fitted(kind[11:], v, root, (go_path, f"{path}.{k}"), unknown) for k, v in value.items()}
+        filled_map = {k: _EMPTY.get(kind[11:]) if one is None else one for k, one in value.items()}
+        return {k: _fitted(kind[11:], one, root, (go_path, f"{path}.{k}"), unknown) for k, one in filled_map.items()}
     if kind in _PLAIN:
         wanted, name = _PLAIN[kind]
         _require(value, wanted, name, root, go_path)
