@@ -115,7 +115,7 @@ TWO = {"spec": {"ports": [{"port": 1, "name": "a"}, {"port": 2, "name": "b"}]}}
         (
             {"metadata": {"finalizers": ["a", "b"]}},
             {"metadata": {"finalizers": ["c"], "$deleteFromPrimitiveList/finalizers": ["a"]}},
-            {"metadata": {"finalizers": ["b", "c"]}},
+            {"metadata": {"finalizers": ["c", "b"]}},
         ),
         ({"spec": {"other": [1]}}, {"spec": {"other": [2]}}, {"spec": {"other": [2]}}),
     ],

@@ -6,6 +6,7 @@ Services are names that sinks are found by: no address is allocated to them.
 from __future__ import annotations
 
 import base64
+import json
 import re
 from typing import Any, Final
 
@@ -14,7 +15,6 @@ from scaup.apiserver.formats import is_of_format
 from scaup.apiserver.kinds import NAMESPACES, Kind, Resource
 from scaup.apiserver.metadata import label_problem
 from scaup.apiserver.objects import Object
-from scaup.core.bus.kv import dumps
 
 SERVICES: Final = Resource("", "services")
 CONFIG_MAPS: Final = Resource("", "configmaps")
@@ -116,7 +116,9 @@ def _service_problems(made: Object) -> list[Problem]:
                 "TargetPort": 0,
                 "NodePort": 0,
             }
-            found.append(Problem(path, "FieldValueDuplicate", f"Duplicate value: {dumps(same).decode()}"))
+            found.append(
+                Problem(path, "FieldValueDuplicate", f"Duplicate value: {json.dumps(same, separators=(',', ':'))}")
+            )
         served.add(serves)
         found += _port_problems(path, port, is_alone=len(ports) == 1)
         name = port.get("name") or ""

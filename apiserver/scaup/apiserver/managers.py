@@ -107,7 +107,8 @@ def updated(kind: Kind, present: Object | None, made: Object, given: Any, who: W
     """
     managed = _read((present or {"metadata": {}})["metadata"].get("managedFields"))
     if not who.subresource:
-        managed = {} if given in ([], [{}]) else _read(given) or managed
+        is_reset = given == [{}] or (given == [] and not kind.is_custom)
+        managed = {} if is_reset else _read(given) or managed
     if present is not None and not managed:
         return _with_managed(made, {})
     return _with_managed(made, _bounded(_changed(kind, present or {}, made, managed, who)))
