@@ -145,7 +145,7 @@ def test_an_object_that_nobody_manages_stays_so_until_an_apply(server: Server, r
 def test_no_managed_fields_mean_none_for_core_kinds_only(server: Server, reeds: str, maps: str) -> None:
     made(server, reeds, reed(spec={"height": 1}))
     made(server, maps, config_map(data={"a": "b"}))
-    none = {"metadata": {"managedFields": []}}
+    none: Any = {"metadata": {"managedFields": []}}
     assert "managedFields" in patched(server, f"{reeds}/r", none).body["metadata"]
     assert "managedFields" not in patched(server, f"{maps}/c", none).body["metadata"]
 
@@ -178,6 +178,20 @@ def test_a_write_says_the_name(server: Server, reeds: str, maps: str) -> None:
         body = server.request("GET", path).body
         del body["metadata"]["name"]
         assert said(server.request("PUT", path, body)) == (400, why)
+
+
+def test_a_dry_run_answers_with_the_revision_that_is_there(server: Server, reeds: str) -> None:
+    new = server.request("POST", reeds, reed("n"), dryRun="All")
+    assert (new.status, "resourceVersion" in new.body["metadata"]) == (201, False)
+    before = made(server, reeds, reed())["metadata"]["resourceVersion"]
+    change = {"spec": {"height": 1}}
+    answers = [
+        server.request("PATCH", f"{reeds}/r", change, MERGE, dryRun="All"),
+        server.request("PATCH", f"{reeds}/r/status", {"status": {"cut": "x"}}, MERGE, dryRun="All"),
+        applied(server, f"{reeds}/r", reed(spec={"height": 2}), dryRun="All"),
+        server.request("PUT", f"{reeds}/r", reed(about={"resourceVersion": before}, **change), dryRun="All"),
+    ]
+    assert [one.body["metadata"]["resourceVersion"] for one in answers] == [before] * 4
 
 
 def test_revision_zero_is_any(server: Server, reeds: str, maps: str) -> None:
