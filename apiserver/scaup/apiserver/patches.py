@@ -77,7 +77,8 @@ def _direct(whole: dict[str, Any], target: Any, patch: dict[str, Any], keys: Map
         if not isinstance(found, list):
             continue
         if directive == "$deleteFromPrimitiveList":
-            whole[field] = [one for one in found if one not in value]
+            gone = {_own(one, "") for one in value}
+            whole[field] = [one for one in found if _own(one, "") not in gone]
         else:
             before = target.get(field) if isinstance(target, dict) else None
             whole[field] = _ordered(found, value, before or [], keys.get(f"{path}.{field}" if path else field, ""))
@@ -89,42 +90,46 @@ def _direct(whole: dict[str, Any], target: Any, patch: dict[str, Any], keys: Map
 def _merged_list(target: Any, patch: list[Any], keys: Mapping[str, str], path: str) -> list[Any]:
     before, key = list(target) if isinstance(target, list) else [], keys[path]
     if not key:
-        new = [one for n, one in enumerate(patch) if one not in before and one not in patch[:n]]
-        return _ordered([*before, *new], patch, before, "")
+        return _ordered(list({_own(one, key): one for one in [*before, *patch]}.values()), patch, before, key)
     if any(isinstance(one, dict) and one.get("$patch") == "replace" for one in patch):
         return [copy.deepcopy(one) for one in patch if not (isinstance(one, dict) and "$patch" in one)]
-    found = before
+    if any(not isinstance(one, dict) or key not in one for one in patch):
+        raise PatchError(f"an item of {path} has no {key}, by which the list is merged")
+    gone = {_own(one, key) for one in patch if one.get("$patch") == "delete"}
+    found = [one for one in before if _own(one, key) not in gone]
+    places = _places(found, key)
     for item in patch:
-        if not isinstance(item, dict) or key not in item:
-            raise PatchError(f"an item of {path} has no {key}, by which the list is merged")
-        place = next((n for n, one in enumerate(found) if isinstance(one, dict) and one.get(key) == item[key]), None)
         if item.get("$patch") == "delete":
-            found = [one for n, one in enumerate(found) if n != place]
-        elif place is None:
-            found = [*found, strategic({}, item, keys, path)]
-        else:
-            found = [*found[:place], strategic(found[place], item, keys, path), *found[place + 1 :]]
+            continue
+        place = places.setdefault(_own(item, key), len(found))
+        if place == len(found):
+            found.append({})
+        found[place] = strategic(found[place], item, keys, path)
     return _ordered(found, patch, before, key)
 
 
 def _ordered(found: list[Any], order: list[Any], before: list[Any], key: str) -> list[Any]:
     """The items that the patch names in its order; one of the others comes where it stood before the next of them."""
-
-    def own(item: Any) -> Any:
-        return item.get(key) if key and isinstance(item, dict) else item
-
-    wanted, stood = [own(one) for one in order], [own(one) for one in before]
-    named = deque(sorted((one for one in found if own(one) in wanted), key=lambda one: wanted.index(own(one))))
+    wanted, stood = _places(order, key), _places(before, key)
+    named = deque(sorted((one for one in found if _own(one, key) in wanted), key=lambda one: wanted[_own(one, key)]))
     whole: list[Any] = []
-    for other in (one for one in found if own(one) not in wanted):
-        while named and own(other) not in _before(own(named[0]), stood):
+    for other in found:
+        if (name := _own(other, key)) in wanted:
+            continue
+        while named and not stood.get(name, len(stood)) < stood.get(_own(named[0], key), -1):
             whole.append(named.popleft())
         whole.append(other)
     return [*whole, *named]
 
 
-def _before(one: Any, order: list[Any]) -> list[Any]:
-    return order[: order.index(one)] if one in order else []
+def _own(item: Any, key: str) -> bytes:
+    """What tells an item of a list from the others."""
+    return dumps(item.get(key) if key and isinstance(item, dict) else item)
+
+
+def _places(items: list[Any], key: str) -> dict[bytes, int]:
+    """Where each stands first."""
+    return {_own(one, key): place for place, one in reversed(list(enumerate(items)))}
 
 
 def json_patch(target: Any, operations: Any) -> Any:
