@@ -211,8 +211,7 @@ def test_a_json_patch_is_bounded(server: Server, reeds: str) -> None:
     assert said(answer) == (413, f"Request entity too large: {limit}")
     copies = [{"op": "add", "path": "/spec/x", "value": {}}]
     copies += [{"op": "copy", "from": "/spec", "path": f"/spec/x/{n}"} for n in range(60)]
-    answer = server.request("PATCH", f"{reeds}/r", copies, JSON_PATCH)
-    assert answer.status in {413, 422}
+    assert server.request("PATCH", f"{reeds}/r", copies, JSON_PATCH).status == 422
     assert server.request("GET", f"{reeds}/r").body == before
 
 

@@ -58,7 +58,7 @@ def _merged_list(live: list[tuple[str, Any]], applied: list[tuple[str, Any]], sc
             elif before == step or before in done or before == next(iter(shared), before):
                 break
             left.popleft()
-        if left and left[0][0] in {step, *done}:
+        if left and (left[0][0] == step or left[0][0] in done):
             left.popleft()
         whole.append(merged(here.get(step, ABSENT), item, schema))
         done.add(step)

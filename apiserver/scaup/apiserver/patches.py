@@ -139,10 +139,14 @@ def json_patch(target: Any, operations: Any) -> Any:
         raise PatchError(msg)
     patched = {"": copy.deepcopy(target)}  # the document has a place too: the pointer "" names it
     copied = 0
-    for operation in operations:
-        copied += _operate(patched, operation)
-        if copied > _MOST_COPIED:
-            raise PatchError(f"the copies are {copied} bytes, exceeding the limit {_MOST_COPIED}")
+    try:
+        for operation in operations:
+            copied += _operate(patched, operation)
+            if copied > _MOST_COPIED:
+                raise PatchError(f"the copies are {copied} bytes, exceeding the limit {_MOST_COPIED}")
+        dumps(patched)
+    except (TypeError, RecursionError) as error:
+        raise PatchError(f"what it makes cannot be an object of the API: {error}") from error
     return patched[""]
 
 
