@@ -231,6 +231,14 @@ def test_a_patch_that_does_not_fit_is_invalid(server: Server, maps: str) -> None
     assert server.request("GET", f"{maps}/c").body["data"] == {"a": "b"}
 
 
+@pytest.mark.parametrize("about", [{"labels": []}, {"annotations": []}, {"finalizers": {}}, {"ownerReferences": {}}])
+def test_nothing_of_another_form_is_not_nothing(server: Server, reeds: str, maps: str, about: Any) -> None:
+    for path, body in ((reeds, reed(about=about)), (maps, config_map() | {"metadata": {"name": "c"} | about})):
+        assert server.request("POST", path, body).status == 400
+    empty = {"labels": {}, "annotations": {}, "finalizers": [], "ownerReferences": []}
+    assert not made(server, reeds, reed(about=empty))["metadata"].keys() & empty.keys()
+
+
 def test_a_strategic_patch_puts_new_items_first(server: Server, services: str) -> None:
     made(server, services, service({"port": 80, "name": "a"}, {"port": 81, "name": "b"}))
     change = {"spec": {"ports": [{"port": 90, "name": "new"}, {"port": 81, "name": "b2"}]}}

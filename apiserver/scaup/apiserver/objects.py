@@ -140,8 +140,8 @@ def _require_kind(kind: Kind, body: Object, name: str) -> None:
 
 
 def _kept(given: Object) -> Object:
-    """What a client may say in metadata; what is empty is as good as not there."""
-    return {k: v for k, v in given.items() if k not in _OURS and k not in _NOT_KEPT and v not in ({}, [], None)}
+    """What a client may say in metadata."""
+    return {k: v for k, v in given.items() if k not in _OURS and k not in _NOT_KEPT and v is not None}
 
 
 def created(kind: Kind, body: Object, moment: Moment) -> Object:
