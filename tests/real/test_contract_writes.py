@@ -235,7 +235,7 @@ def test_a_patch_that_does_not_fit_is_invalid(server: Server, maps: str) -> None
 def test_nothing_of_another_form_is_not_nothing(server: Server, reeds: str, maps: str, about: Any) -> None:
     for path, body in ((reeds, reed(about=about)), (maps, config_map() | {"metadata": {"name": "c"} | about})):
         assert server.request("POST", path, body).status == 400
-    empty = {"labels": {}, "annotations": {}, "finalizers": [], "ownerReferences": []}
+    empty: Any = {"labels": {}, "annotations": {}, "finalizers": [], "ownerReferences": []}
     assert not made(server, reeds, reed(about=empty))["metadata"].keys() & empty.keys()
 
 
@@ -256,6 +256,9 @@ def test_a_directive_that_there_is_not_is_refused(server: Server, maps: str) -> 
     made(server, maps, config_map(data={"a": "b"}))
     answer = server.request("PATCH", f"{maps}/c", {"data": {"$patch": "merge", "c": "d"}}, STRATEGIC)
     assert answer.status == (422 if server.is_local else 500)
+    change = {"data": {"$retainKeys": ["a"], "c": "d"}}
+    answer = server.request("PATCH", f"{maps}/c", change, STRATEGIC)
+    assert answer.status == (422 if server.is_local else 400)
     assert server.request("GET", f"{maps}/c").body["data"] == {"a": "b"}
 
 

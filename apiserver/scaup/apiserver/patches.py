@@ -83,6 +83,8 @@ def _direct(whole: dict[str, Any], target: Any, patch: dict[str, Any], keys: Map
             before = target.get(field) if isinstance(target, dict) else None
             whole[field] = _ordered(found, value, before or [], keys.get(f"{path}.{field}" if path else field, ""))
     if isinstance(retained := patch.get("$retainKeys"), list):
+        if lost := [name for name in patch if not name.startswith("$") and name not in retained]:
+            raise PatchError(f"invalid patch format of retainKeys: {', '.join(lost)} would be lost")
         for name in [name for name in whole if name not in retained]:
             del whole[name]
 
