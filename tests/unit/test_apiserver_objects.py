@@ -86,14 +86,17 @@ def test_a_body_of_another_kind_is_invalid() -> None:
 
 
 def test_a_body_of_a_core_kind_may_leave_out_what_the_path_says_and_is_not_changed_itself() -> None:
-    body: dict[str, Any] = {"data": {}}
+    body: dict[str, Any] = {"metadata": {"name": "c"}, "data": {}}
     assert checked_shape(CONFIG_MAP, body, namespace="d", name="c") == {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "c", "namespace": "d"},
         "data": {},
     }
-    assert body == {"data": {}}
+    assert body == {"metadata": {"name": "c"}, "data": {}}
+    with pytest.raises(ApiError, match="name must be provided") as error:
+        checked_shape(CONFIG_MAP, {"data": {}}, namespace="d", name="c")
+    assert status_of(error) == (400, "BadRequest")
 
 
 def test_a_new_object_gets_system_metadata_of_ours_and_no_status_of_its_own() -> None:

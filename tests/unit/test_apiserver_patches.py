@@ -115,7 +115,7 @@ TWO = {"spec": {"ports": [{"port": 1, "name": "a"}, {"port": 2, "name": "b"}]}}
         (
             {"metadata": {"finalizers": ["a", "b"]}},
             {"metadata": {"finalizers": ["c"], "$deleteFromPrimitiveList/finalizers": ["a"]}},
-            {"metadata": {"finalizers": ["b", "c"]}},
+            {"metadata": {"finalizers": ["c", "b"]}},
         ),
         ({"spec": {"other": [1]}}, {"spec": {"other": [2]}}, {"spec": {"other": [2]}}),
     ],
@@ -132,3 +132,15 @@ def test_a_strategic_patch_merges_lists_by_their_keys(target: Any, patch: Any, e
 def test_a_strategic_patch_that_cannot_be_followed_is_refused(patch: Any) -> None:
     with pytest.raises(PatchError):
         strategic(TWO, patch, PORTS)
+
+
+def test_a_json_patch_cannot_make_what_is_nested_too_deep() -> None:
+    deeper = [{"op": "add", "path": "/a" * depth, "value": {}} for depth in range(1, 2000)]
+    with pytest.raises(PatchError, match="cannot be an object"):
+        json_patch({}, deeper)
+
+
+def test_copies_of_copies_are_bounded() -> None:
+    doubling = [{"op": "copy", "from": "", "path": f"/{number}"} for number in range(60)]
+    with pytest.raises(PatchError, match="exceeding the limit"):
+        json_patch({"a": "b"}, doubling)

@@ -32,6 +32,7 @@ from scaup.apiserver import (
     paths,
     reads,
     reviews,
+    structural,
     tables,
 )
 from scaup.apiserver.accept import Form
@@ -206,18 +207,18 @@ class Api:
         who = self._manager(request, call.verb)
         match call.verb:
             case "create":
-                _, whole = await body.read(request, objects)
+                _, whole = await _body(request, kind, objects)
                 if not kind.is_kept:
                     return call.object(kind, reviews.answered(kind, whole), 201)
                 return call.object(
                     kind, await self.writer.create(kind, target, whole, manager=who, is_dry_run=dry), 201
                 )
             case "update":
-                _, whole = await body.read(request, objects)
+                _, whole = await _body(request, kind, objects)
                 return call.object(kind, await self.writer.replace(kind, target, whole, manager=who, is_dry_run=dry))
             case "patch":
                 taken = guard.PATCHES if kind.is_custom else (*guard.PATCHES, guard.STRATEGIC_PATCH)
-                change = await body.read(request, taken)
+                change = await _body(request, kind, taken)
                 if change[0] == guard.APPLY_PATCH:
                     force = flag(request.query_params, "force")
                     done = await self.writer.apply(kind, target, change[1], who, force=force, is_dry_run=dry)
@@ -290,6 +291,12 @@ class _Call:
             return tables.table(kind, [whole], about, include=self.include, with_columns=is_first)
 
         return table
+
+
+async def _body(request: Request, kind: Kind, taken: tuple[str, ...]) -> tuple[str, Any]:
+    """What was sent, and its type. Of kinds without structures whole numbers are whole, however they are written."""
+    given, value = await body.read(request, taken)
+    return given, structural.with_whole_numbers(value) if kind.is_custom else value
 
 
 def _discovered(request: Request, asked: Discovery, kinds: Kinds) -> Response:

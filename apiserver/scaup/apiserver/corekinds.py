@@ -6,6 +6,7 @@ Services are names that sinks are found by: no address is allocated to them.
 from __future__ import annotations
 
 import base64
+import json
 import re
 from typing import Any, Final
 
@@ -130,8 +131,22 @@ def _service_problems(made: Object) -> list[Problem]:
     if is_elsewhere and not spec.get("externalName"):
         found.append(required("spec.externalName"))
     names: set[str] = set()
+    served: set[tuple[Any, str]] = set()
     for number, port in enumerate(ports):
         path = f"spec.ports[{number}]"
+        if (serves := (port.get("port"), str(port.get("protocol")))) in served:
+            same = {
+                "Name": "",
+                "Protocol": serves[1],
+                "AppProtocol": None,
+                "Port": serves[0],
+                "TargetPort": 0,
+                "NodePort": 0,
+            }
+            found.append(
+                Problem(path, "FieldValueDuplicate", f"Duplicate value: {json.dumps(same, separators=(',', ':'))}")
+            )
+        served.add(serves)
         found += _port_problems(path, port, is_alone=len(ports) == 1)
         name = port.get("name") or ""
         if name and name in names:
@@ -151,7 +166,7 @@ def _port_problems(path: str, port: Object, *, is_alone: bool) -> list[Problem]:
     elif why := label_problem(name):
         found.append(wrong(f"{path}.name", name, why))
     for field in ("port", "targetPort"):
-        value = port.get(field) or (0 if field == "port" else None)
+        value = port.get(field) or 0
         if isinstance(value, int) and not 1 <= value <= 65535:
             found.append(wrong(f"{path}.{field}", value, "must be between 1 and 65535, inclusive"))
     if port.get("protocol", "TCP") not in _PROTOCOLS:

@@ -7,16 +7,20 @@ a list of objects by its keys, ``v:"a"`` an item of a set. What is replaced as a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
 Path = tuple[str, ...]
 Fields = frozenset[Path]
 Schema = Mapping[str, Any]
+Form = Literal["map", "list", "leaf"]
 
 NOTHING: Final[Fields] = frozenset()
+ABSENT: Final = object()
+"""The value of a field that is not there: null is one that is."""
 _EMPTY: Final[Schema] = {}
+_KEYED: Final = frozenset({"map", "set"})
 LIST_TYPE: Final = "x-kubernetes-list-type"
 LIST_KEYS: Final = "x-kubernetes-list-map-keys"
 MAP_TYPE: Final = "x-kubernetes-map-type"
@@ -48,16 +52,25 @@ def is_map(value: Any, schema: Schema) -> bool:
 
 def is_keyed(value: Any, schema: Schema) -> bool:
     """Whether the items of a value are fields of their own."""
-    return isinstance(value, list) and schema.get(LIST_TYPE) in {"map", "set"}
+    return isinstance(value, list) and schema.get(LIST_TYPE) in _KEYED
 
 
-def items(value: list[Any], schema: Schema) -> dict[str, Any]:
-    """The items of a keyed list by their steps, in order; of those with one step the last."""
+def form(value: Any, schema: Schema) -> Form:
+    """How a value is taken apart; a null is what its schema says that it could be."""
+    if value is None:
+        if schema.get("type") == "array":
+            return "list" if schema.get(LIST_TYPE) in _KEYED else "leaf"
+        return "map" if schema.get("type", "object") == "object" and schema.get(MAP_TYPE) != "atomic" else "leaf"
+    return "map" if is_map(value, schema) else "list" if is_keyed(value, schema) else "leaf"
+
+
+def steps(value: list[Any], schema: Schema) -> list[tuple[str, Any]]:
+    """The items of a keyed list with their steps."""
     if schema[LIST_TYPE] == "set":
-        return {f"v:{_json(item)}": item for item in value}
+        return [(f"v:{_json(item)}", item) for item in value]
     keys = list(schema.get(LIST_KEYS) or ())
     described = item_schema(schema)
-    return {_key(item, keys, described): item for item in value}
+    return [(_key(item, keys, described), item) for item in value]
 
 
 def item_schema(schema: Schema) -> Schema:
@@ -85,71 +98,118 @@ def _json(value: Any) -> str:
 
 
 def of(value: Any, schema: Schema) -> Fields:
-    """The fields that a client states with an object: leaves, items of lists, and objects of unnamed fields."""
+    """The fields that a client states with an object: leaves, what is empty, items of lists, and unnamed fields."""
     return frozenset(_stated(value, schema, ()))
 
 
 def _stated(value: Any, schema: Schema, path: Path) -> Iterator[Path]:
-    for step, below, described, is_named in _children(value, schema):
-        place = (*path, step)
-        has_more = _has_children(below, described)
-        if not has_more or not is_named:
-            yield place
-        if has_more:
-            yield from _stated(below, described, place)
-
-
-def every(value: Any, schema: Schema, path: Path) -> Iterator[Path]:
-    """All places in a value, its own and those of the objects between too."""
-    yield path
-    for step, below, described, _ in _children(value, schema):
-        yield from every(below, described, (*path, step))
-
-
-def _children(value: Any, schema: Schema) -> Iterator[tuple[str, Any, Schema, bool]]:
     if is_map(value, schema):
         for name, below in value.items():
             described, is_named = child(schema, name)
-            yield f"f:{name}", below, described, is_named
+            place = (*path, f"f:{name}")
+            if not is_named or below in ({}, None) or form(below, described) == "leaf":
+                yield place
+            yield from _stated(below, described, place)
     elif is_keyed(value, schema):
-        described = item_schema(schema)
-        for step, below in items(value, schema).items():
-            yield step, below, described, False
+        for step, found in _grouped(value, schema).items():
+            yield (*path, step)
+            if len(found) == 1:
+                yield from _stated(found[0], item_schema(schema), (*path, step))
 
 
-def _has_children(value: Any, schema: Schema) -> bool:
-    return bool(value) and (is_map(value, schema) or is_keyed(value, schema))
+def twice(value: Any, schema: Schema, path: Path = ()) -> Iterator[tuple[Path, Path]]:
+    """The lists with keys in which something stands twice, and what that is."""
+    if is_map(value, schema):
+        for name, below in value.items():
+            yield from twice(below, child(schema, name)[0], (*path, f"f:{name}"))
+    elif is_keyed(value, schema):
+        for step, found in _grouped(value, schema).items():
+            yield from ((path, (step,)) for _ in found[1:])
+            for item in found:
+                yield from twice(item, item_schema(schema), (*path, step))
+
+
+def with_named(fields: Fields, schema: Schema) -> Fields:
+    """The fields, and the named ones in which they are."""
+    found = set(fields)
+    for path in fields:
+        described = schema
+        for length, step in enumerate(path[:-1], 1):
+            if step[:2] == "f:":
+                described, is_named = child(described, step[2:])
+                if is_named:
+                    found.add(path[:length])
+            else:
+                described = item_schema(described)
+    return frozenset(found)
 
 
 def difference(old: Any, new: Any, schema: Schema) -> Difference:
     """What changed from one object to another."""
-    added: set[Path] = set()
-    modified: set[Path] = set()
-    removed: set[Path] = set()
+    found = _Comparison(set(), set(), set())
+    found.compare(old, new, schema, ())
+    return Difference(frozenset(found.added), frozenset(found.modified), frozenset(found.removed))
 
-    def compare(before: Any, after: Any, described: Schema, path: Path) -> None:
-        if (is_map(before, described) and is_map(after, described)) or (
-            is_keyed(before, described) and is_keyed(after, described)
-        ):
-            olds = {step: (below, lower) for step, below, lower, _ in _children(before, described)}
-            news = {step: (below, lower) for step, below, lower, _ in _children(after, described)}
-            for step, (below, lower) in news.items():
-                if step in olds:
-                    compare(olds[step][0], below, lower, (*path, step))
-                else:
-                    added.update(every(below, lower, (*path, step)))
-            for step, (below, lower) in olds.items():
-                if step not in news:
-                    removed.update(every(below, lower, (*path, step)))
-        elif _json(before) != _json(after):
-            modified.add(path)
-            olds_below = set(every(before, described, path)) - {path}
-            news_below = set(every(after, described, path)) - {path}
-            added.update(news_below - olds_below)
-            removed.update(olds_below - news_below)
 
-    compare(old, new, schema, ())
-    return Difference(frozenset(added), frozenset(modified), frozenset(removed))
+class _Comparison(NamedTuple):
+    added: set[Path]
+    modified: set[Path]
+    removed: set[Path]
+
+    def compare(self, old: Any, new: Any, schema: Schema, path: Path) -> None:
+        """Two values at one place; where they are of two forms each has its say, the new one last."""
+        is_leaf = False
+        for one in dict.fromkeys(form(value, schema) for value in (old, new) if value is not ABSENT):
+            is_leaf = not self._compare_as(one, old, new, schema, path)
+        if not is_leaf:
+            self._only_one(old, new, path)
+
+    def _compare_as(self, one: Form, old: Any, new: Any, schema: Schema, path: Path) -> bool:
+        """Compare what is in the values; False where they are compared as a whole."""
+        kind = {"map": dict, "list": list}.get(one)
+        before, after = ((value if kind and isinstance(value, kind) else ()) for value in (old, new))
+        if not before and not after:
+            if not self._only_one(old, new, path) and _json(old) != _json(new):
+                self.modified.add(path)
+            return False
+        if one == "map":
+            olds, news = dict(before), dict(after)
+            for name in {**olds, **news}:
+                lower = olds.get(name, ABSENT), news.get(name, ABSENT)
+                self.compare(*lower, child(schema, name)[0], (*path, f"f:{name}"))
+        else:
+            lefts, rights = _grouped(list(before), schema), _grouped(list(after), schema)
+            for step in {**lefts, **rights}:
+                self._compare_items(lefts.get(step, []), rights.get(step, []), item_schema(schema), (*path, step))
+        return True
+
+    def _compare_items(self, olds: list[Any], news: list[Any], schema: Schema, path: Path) -> None:
+        """The items of one step; those that stand twice are one field."""
+        if len(olds) > 1 and len(news) > 1:
+            if _json(olds) != _json(news):
+                self.modified.add(path)
+            return
+        old, new = (found[0] if len(found) == 1 else ABSENT for found in (olds, news))
+        if old is not ABSENT or new is not ABSENT:
+            self.compare(old, new, schema, path)
+        if len(olds) > 1:
+            self.removed.add(path)
+        if len(news) > 1:
+            self.added.add(path)
+
+    def _only_one(self, old: Any, new: Any, path: Path) -> bool:
+        if old is ABSENT:
+            self.added.add(path)
+        elif new is ABSENT:
+            self.removed.add(path)
+        return old is ABSENT or new is ABSENT
+
+
+def _grouped(value: list[Any], schema: Schema) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for step, item in steps(value, schema):
+        found.setdefault(step, []).append(item)
+    return found
 
 
 # --- FieldsV1 -------------------------------------------------------------------------------------------------------

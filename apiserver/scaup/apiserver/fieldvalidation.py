@@ -41,7 +41,7 @@ class FieldValidation:
             return
         if self.mode == "Strict":
             why = f"strict decoding error: {', '.join(said)}"
-            raise _patch_refused(made, why) if self.is_patch else cannot_be(kind, why)
+            raise misfit(kind, made, why)
         self.warnings += [one for one in said if one not in self.warnings][: _MOST - len(self.warnings)]
 
     def headers(self) -> list[str]:
@@ -81,6 +81,12 @@ def present() -> FieldValidation | None:
 def cannot_be(kind: Kind, why: str) -> ApiError:
     """A body that cannot be an object of this kind."""
     return bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}')
+
+
+def misfit(kind: Kind, made: Any, why: str) -> ApiError:
+    """What was sent, or what a patch makes, cannot be an object of this kind."""
+    asked = present()
+    return _patch_refused(made, why) if asked is not None and asked.is_patch else cannot_be(kind, why)
 
 
 def _patch_refused(made: Any, why: str) -> ApiError:

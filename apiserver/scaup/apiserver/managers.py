@@ -15,9 +15,9 @@ import orjson
 from scaup.apiserver import answers, fieldsets, merging
 from scaup.apiserver.answers import ApiError, Problem
 from scaup.apiserver.coreschemas import METADATA, SCHEMAS
-from scaup.apiserver.fieldsets import NOTHING, Fields, Schema
+from scaup.apiserver.fieldsets import NOTHING, Fields, Path, Schema
 from scaup.apiserver.kinds import Kind
-from scaup.apiserver.objects import Object
+from scaup.apiserver.objects import Object, is_same
 
 APPLY: Final = "Apply"
 UPDATE: Final = "Update"
@@ -43,6 +43,7 @@ _OURS: Final = frozenset(
     }
 )
 _STATUS: Final = "f:status"
+_NAME: Final = ("f:metadata", "f:name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class _Key(NamedTuple):
 @dataclass(slots=True)
 class _Entry:
     fields: Fields
+    version: str
     time: str = field(default="")
 
 
@@ -100,21 +102,29 @@ def schema_of(kind: Kind) -> Schema:
 def updated(kind: Kind, present: Object | None, made: Object, given: Any, who: Who) -> Object:
     """The object with who manages it after it was made, or changed from ``present``.
 
-    ``given`` are the ``managedFields`` of the request: None for those that are there, ``[{}]`` for none from now on.
+    ``given`` are the ``managedFields`` of the request: nothing, or what cannot be read, for those that are there, one
+    that is empty for none. An object that nobody manages stays so until something is applied to it.
     """
-    if isinstance(given, list) and all(one == {} for one in given):
-        return _with_managed(made, None)
-    managed = _read(given if given is not None else (present or {"metadata": {}})["metadata"].get("managedFields"))
-    change = fieldsets.difference(present or {}, made, schema_of(kind))
-    changed = _seen(kind, change.added | change.modified, who)
-    removed = change.removed
-    if not changed and not removed:
-        return _with_managed(made, managed)
-    own = _Key(UPDATE, who.name, kind.api_version, who.subresource)
-    for key, entry in managed.items():
-        entry.fields -= removed if key == own else removed | changed
-    _set(managed, own, ((managed[own].fields if own in managed else NOTHING) | changed) - removed, who.now)
-    return _with_managed(made, _bounded(managed))
+    managed = _read((present or {"metadata": {}})["metadata"].get("managedFields"))
+    if not who.subresource:
+        is_reset = given == [{}] or (given == [] and not kind.is_custom)
+        managed = {} if is_reset else _read(given) or managed
+    if present is not None and not managed:
+        return _with_managed(made, {})
+    return _with_managed(made, _bounded(_changed(kind, present or {}, made, managed, who)))
+
+
+def _changed(kind: Kind, old: Object, new: Object, managed: _Managed, who: Who) -> _Managed:
+    """Who manages what after an update: who made it owns what is another now, and it alone."""
+    change = fieldsets.difference(old, new, schema_of(kind))
+    changed, removed = _seen(kind, change.added | change.modified, who), _seen(kind, change.removed, who)
+    for entry in managed.values():
+        entry.fields -= removed | changed
+    if changed:
+        own = _Key(UPDATE, who.name, kind.api_version, who.subresource)
+        before = managed[own].fields if own in managed else NOTHING
+        managed[own] = _Entry(before | changed, kind.api_version, who.now)
+    return managed
 
 
 def applied(kind: Kind, present: Object | None, stated: Object, who: Who, *, force: bool) -> Object:
@@ -123,35 +133,39 @@ def applied(kind: Kind, present: Object | None, stated: Object, who: Who, *, for
     live = present or {}
     managed = _read((live.get("metadata") or {}).get("managedFields"))
     if present is not None and not managed:
-        before = _seen(kind, fieldsets.of(live, schema), Who(FIRST, who.now))
-        _set(managed, _Key(UPDATE, FIRST, kind.api_version, ""), before, who.now)
+        managed = _changed(kind, {}, live, {}, Who(FIRST, who.now, who.subresource))
     fields = _seen(kind, fieldsets.of(stated, schema), who)
-    own = _Key(APPLY, who.name, kind.api_version, who.subresource)
-    last = managed[own].fields if own in managed else NOTHING
-    others = [entry.fields for key, entry in managed.items() if key != own]
-    whole = merging.merged(live, stated, schema)
-    whole = merging.without(whole, last - fields, [*others, fields], schema)
+    own = _Key(APPLY, who.name, "", who.subresource)
+    last = managed.pop(own, _Entry(NOTHING, kind.api_version))
+    owned = fields.union([_NAME], *(entry.fields for entry in managed.values()))
+    whole = merging.pruned(merging.merged(live, stated, schema), last.fields, owned, schema)
     change = fieldsets.difference(live, whole, schema)
-    taken = (change.added | change.modified) & fields
-    conflicts = {key: found for key, entry in managed.items() if key != own and (found := entry.fields & taken)}
-    if conflicts and not force and not _is_migrating(live, who, conflicts, schema):
-        raise _conflict(conflicts)
-    for key, entry in managed.items():
-        entry.fields -= change.removed if key == own else change.removed | conflicts.get(key, NOTHING)
-    _set(managed, own, fields, who.now)
+    changed, removed = _seen(kind, change.added | change.modified, who), _seen(kind, change.removed, who)
+    conflicts = {key: found for key, entry in managed.items() if (found := entry.fields & changed)}
+    if conflicts and not force:
+        own_anyway = _applied_on_the_client(live, who, kind, schema)
+        if left := {key: found - own_anyway for key, found in conflicts.items() if found - own_anyway}:
+            raise _conflict(left)
+    for entry in managed.values():
+        entry.fields -= removed | changed
+    is_known = present is not None and last.time and is_same(whole, live)
+    managed[own] = _Entry(fields, kind.api_version, last.time if is_known else who.now)
     return _with_managed(whole, managed)
 
 
-def _is_migrating(live: Object, who: Who, conflicts: Mapping[_Key, Fields], schema: Schema) -> bool:
-    """Whether kubectl goes over from applying on the client: what it applied so is its own to change."""
+def _applied_on_the_client(live: Object, who: Who, kind: Kind, schema: Schema) -> Fields:
+    """What kubectl may change as it goes over from applying on the client: what it applied so, and is so still."""
     text = ((live.get("metadata") or {}).get("annotations") or {}).get(LAST_APPLIED)
     if who.name != _KUBECTL or not isinstance(text, str):
-        return False
+        return NOTHING
     try:
-        last = fieldsets.of(orjson.loads(text), schema)
-    except (orjson.JSONDecodeError, AttributeError, TypeError):
-        return False
-    return frozenset().union(*conflicts.values()) <= last
+        last = orjson.loads(text)
+        if last["apiVersion"] != kind.api_version:
+            return NOTHING
+        change = fieldsets.difference(last, live, schema)
+        return fieldsets.of(last, schema) - change.added - change.modified - change.removed
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        return NOTHING
 
 
 def _seen(kind: Kind, fields: Fields, who: Who) -> Fields:
@@ -162,22 +176,23 @@ def _seen(kind: Kind, fields: Fields, who: Who) -> Fields:
     return frozenset(path for path in fields if path not in hidden and not (kind.has_status and path[0] == _STATUS))
 
 
-def _set(managed: _Managed, key: _Key, fields: Fields, now: str) -> None:
-    if key in managed and managed[key].fields == fields:
-        return
-    managed[key] = _Entry(fields, now)
-
-
 def _bounded(managed: _Managed) -> _Managed:
-    updates = sorted((k for k in managed if k.operation == UPDATE and not k.subresource), key=lambda k: managed[k].time)
+    """Of too many managers of updates the oldest become one, for each version."""
+    updates = sorted((key for key in managed if key.operation == UPDATE), key=lambda key: (managed[key].time, key))
     surplus = len(updates) - MOST_UPDATES
-    if surplus <= 0:
-        return managed
-    old = updates[: surplus + 1]
-    joined = frozenset().union(*(managed[key].fields for key in old))
-    left = {key: entry for key, entry in managed.items() if key not in old}
-    left[_Key(UPDATE, ANCIENT, old[-1].version, "")] = _Entry(joined, managed[old[-1]].time)
-    return left
+    firsts: dict[str, _Key] = {}
+    for key in updates:
+        if surplus <= 0:
+            break
+        if (first := firsts.setdefault(key.version, key)) == key:
+            continue
+        bucket = _Key(UPDATE, ANCIENT, key.version, "")
+        if bucket not in managed:
+            managed[bucket] = managed.pop(first)
+        entry = managed.pop(key)
+        managed[bucket] = _Entry(managed[bucket].fields | entry.fields, entry.version, entry.time)
+        surplus -= 1
+    return managed
 
 
 def _read(entries: Any) -> _Managed:
@@ -185,27 +200,30 @@ def _read(entries: Any) -> _Managed:
     managed: _Managed = {}
     for one in entries if isinstance(entries, list) else ():
         try:
-            key = _Key(one["operation"], one.get("manager", ""), one["apiVersion"], one.get("subresource", ""))
-            managed[key] = _Entry(fieldsets.from_v1(one.get("fieldsV1") or {}), one.get("time", ""))
+            operation, version = one["operation"], one["apiVersion"]
+            key_version = "" if operation == APPLY else version  # who applies in another version is the same still
+            key = _Key(operation, one.get("manager", ""), key_version, one.get("subresource", ""))
+            managed[key] = _Entry(fieldsets.from_v1(one.get("fieldsV1") or {}), version, one.get("time", ""))
         except (KeyError, TypeError, AttributeError, ValueError):
             return {}
     return managed
 
 
-def _with_managed(whole: Object, managed: _Managed | None) -> Object:
+def _with_managed(whole: Object, managed: _Managed) -> Object:
     metadata = {k: v for k, v in whole["metadata"].items() if k != "managedFields"}
     entries = []
-    for key, entry in sorted((managed or {}).items(), key=lambda one: (one[0].operation, one[1].time, one[0])):
+    for key, entry in sorted(managed.items(), key=lambda one: (one[0].operation, one[1].time, one[0])):
         if not entry.fields:
             continue
-        about: Object = {"manager": key.manager, "operation": key.operation, "apiVersion": key.version}
+        about: Object = {"manager": key.manager, "operation": key.operation, "apiVersion": entry.version}
         about |= {"time": entry.time, "fieldsType": "FieldsV1", "fieldsV1": fieldsets.to_v1(entry.fields)}
         entries.append(about | ({"subresource": key.subresource} if key.subresource else {}))
     return {**whole, "metadata": metadata | ({"managedFields": entries} if entries else {})}
 
 
 def _conflict(conflicts: Mapping[_Key, Fields]) -> ApiError:
-    found = sorted((_named(key), fieldsets.shown(path)) for key, fields in conflicts.items() for path in fields)
+    every = [(_named(key), path) for key, fields in conflicts.items() for path in fields]
+    found = [(who, fieldsets.shown(path)) for who, path in sorted(every, key=lambda one: (one[0], _rank(one[1])))]
     by_manager: dict[str, list[str]] = {}
     for who, path in found:
         by_manager.setdefault(who, []).append(path)
@@ -213,12 +231,16 @@ def _conflict(conflicts: Mapping[_Key, Fields]) -> ApiError:
         text = f"1 conflict: conflict with {found[0][0]}: {found[0][1]}"
     else:
         said = [
-            f"conflict{'s' if len(found) > 1 else ''} with {who}:" + "".join(f"\n- {path}" for path in paths)
-            for who, paths in by_manager.items()
+            f"conflicts with {who}:" + "".join(f"\n- {path}" for path in paths) for who, paths in by_manager.items()
         ]
         text = f"{len(found)} conflicts: " + "\n".join(said)
     causes = [{"reason": "FieldManagerConflict", "message": f"conflict with {w}", "field": path} for w, path in found]
     return ApiError(409, "Conflict", f"Apply failed with {text}", {"causes": causes})
+
+
+def _rank(path: Path) -> list[tuple[bool, str]]:
+    """The order of fields: those of an object before those of the objects in it."""
+    return [(place < len(path), step) for place, step in enumerate(path, 1)]
 
 
 def _named(key: _Key) -> str:

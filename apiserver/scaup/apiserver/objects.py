@@ -117,7 +117,11 @@ def checked_shape(kind: Kind, body: Any, *, namespace: str, name: str = "") -> O
     if (metadata.get("namespace") or namespace) != namespace:
         why = "the namespace of the provided object does not match the namespace sent on the request"
         raise answers.bad_request(why)
-    given_name = metadata.get("name") or name
+    given_name = metadata.get("name")
+    if name and not given_name:
+        raise answers.bad_request(
+            f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )
     if name and given_name != name:
         raise answers.bad_request(f"the name of the object ({given_name}) does not match the name on the URL ({name})")
     metadata = {k: v for k, v in metadata.items() if k not in {"name", "namespace"}}
@@ -144,8 +148,8 @@ def _require_kind(kind: Kind, body: Object, name: str) -> None:
 
 
 def _kept(given: Object) -> Object:
-    """What a client may say in metadata; what is empty is as good as not there, and an owner is named once."""
-    kept = {k: v for k, v in given.items() if k not in _OURS and k not in _NOT_KEPT and v not in ({}, [], None, "")}
+    """What a client may say in metadata; an owner is named once."""
+    kept = {k: v for k, v in given.items() if k not in _OURS and k not in _NOT_KEPT and v not in (None, "")}
     owners = kept.get("ownerReferences")
     if isinstance(owners, list):
         first: dict[bytes, Any] = {}
@@ -289,7 +293,7 @@ def _require_same(kind: Kind, present: Object, body: Object) -> None:
     if (uid := given.get("uid")) and uid != before["uid"]:
         why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
         raise answers.conflict(kind, name, why)
-    if not (wanted := given.get("resourceVersion")):
+    if (wanted := given.get("resourceVersion")) in (None, "", "0"):
         if kind.is_custom:
             problem = answers.wrong("metadata.resourceVersion", 0, "must be specified for an update")
             raise answers.invalid_update(kind, name, [problem])

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from scaup.core.bus.kv import dumps
+
+MOST_OPERATIONS: Final = 10_000
+"""Operations of one JSON patch, as on a cluster."""
+TOO_MANY: Final = f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}"
+_MOST_COPIED: Final = 3 << 20
+"""Bytes that one JSON patch may copy: each copy of a copy doubles what there is."""
 
 
 class PatchError(ValueError):
@@ -34,11 +41,13 @@ def strategic(target: Any, patch: Any, keys: Mapping[str, str], path: str = "") 
     """
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)
-    directive = patch.get("$patch")
-    if directive == "replace":
-        return {key: copy.deepcopy(value) for key, value in patch.items() if key != "$patch"}
-    if directive == "delete":
-        return {}
+    match patch.get("$patch"):
+        case "replace":
+            return {key: copy.deepcopy(value) for key, value in patch.items() if key != "$patch"}
+        case "delete":
+            return {}
+        case other if "$patch" in patch:
+            raise PatchError(f"unknown patch type: {other} in map: {patch}")
     whole = dict(target) if isinstance(target, dict) else {}
     for key, value in patch.items():
         place = f"{path}.{key}" if path else key
@@ -52,11 +61,11 @@ def strategic(target: Any, patch: Any, keys: Mapping[str, str], path: str = "") 
             whole[key] = strategic(whole.get(key), value, keys, place)
         else:
             whole[key] = copy.deepcopy(value)
-    _direct(whole, patch, keys, path)
+    _direct(whole, target, patch, keys, path)
     return whole
 
 
-def _direct(whole: dict[str, Any], patch: dict[str, Any], keys: Mapping[str, str], path: str) -> None:
+def _direct(whole: dict[str, Any], target: Any, patch: dict[str, Any], keys: Mapping[str, str], path: str) -> None:
     """What the directives about the fields of an object say."""
     for name, value in patch.items():
         directive, _, field = name.partition("/")
@@ -68,40 +77,61 @@ def _direct(whole: dict[str, Any], patch: dict[str, Any], keys: Mapping[str, str
         if not isinstance(found, list):
             continue
         if directive == "$deleteFromPrimitiveList":
-            whole[field] = [one for one in found if one not in value]
+            gone = {_own(one, "") for one in value}
+            whole[field] = [one for one in found if _own(one, "") not in gone]
         else:
-            whole[field] = _ordered(found, value, keys.get(f"{path}.{field}" if path else field, ""))
+            before = target.get(field) if isinstance(target, dict) else None
+            whole[field] = _ordered(found, value, before or [], keys.get(f"{path}.{field}" if path else field, ""))
     if isinstance(retained := patch.get("$retainKeys"), list):
+        if lost := [name for name in patch if not name.startswith("$") and name not in retained]:
+            raise PatchError(f"invalid patch format of retainKeys: {', '.join(lost)} would be lost")
         for name in [name for name in whole if name not in retained]:
             del whole[name]
 
 
 def _merged_list(target: Any, patch: list[Any], keys: Mapping[str, str], path: str) -> list[Any]:
-    found, key = list(target) if isinstance(target, list) else [], keys[path]
+    before, key = list(target) if isinstance(target, list) else [], keys[path]
     if not key:
-        return [*found, *(one for one in patch if one not in found)]
+        return _ordered(list({_own(one, key): one for one in [*before, *patch]}.values()), patch, before, key)
     if any(isinstance(one, dict) and one.get("$patch") == "replace" for one in patch):
-        return [copy.deepcopy(one) for one in patch if one != {"$patch": "replace"}]
+        return [copy.deepcopy(one) for one in patch if not (isinstance(one, dict) and "$patch" in one)]
+    if any(not isinstance(one, dict) or key not in one for one in patch):
+        raise PatchError(f"an item of {path} has no {key}, by which the list is merged")
+    gone = {_own(one, key) for one in patch if one.get("$patch") == "delete"}
+    found = [one for one in before if _own(one, key) not in gone]
+    places = _places(found, key)
     for item in patch:
-        if not isinstance(item, dict) or key not in item:
-            raise PatchError(f"an item of {path} has no {key}, by which the list is merged")
-        place = next((n for n, one in enumerate(found) if isinstance(one, dict) and one.get(key) == item[key]), None)
         if item.get("$patch") == "delete":
-            found = [one for n, one in enumerate(found) if n != place]
-        elif place is None:
-            found.append(strategic({}, item, keys, path))
-        else:
-            found[place] = strategic(found[place], item, keys, path)
-    return found
+            continue
+        place = places.setdefault(_own(item, key), len(found))
+        if place == len(found):
+            found.append({})
+        found[place] = strategic(found[place], item, keys, path)
+    return _ordered(found, patch, before, key)
 
 
-def _ordered(found: list[Any], order: list[Any], key: str) -> list[Any]:
-    def rank(item: Any) -> int:
-        wanted = [one.get(key) if key and isinstance(one, dict) else one for one in order]
-        own = item.get(key) if key and isinstance(item, dict) else item
-        return wanted.index(own) if own in wanted else len(wanted)
+def _ordered(found: list[Any], order: list[Any], before: list[Any], key: str) -> list[Any]:
+    """The items that the patch names in its order; one of the others comes where it stood before the next of them."""
+    wanted, stood = _places(order, key), _places(before, key)
+    named = deque(sorted((one for one in found if _own(one, key) in wanted), key=lambda one: wanted[_own(one, key)]))
+    whole: list[Any] = []
+    for other in found:
+        if (name := _own(other, key)) in wanted:
+            continue
+        while named and not stood.get(name, len(stood)) < stood.get(_own(named[0], key), -1):
+            whole.append(named.popleft())
+        whole.append(other)
+    return [*whole, *named]
 
-    return sorted(found, key=rank)
+
+def _own(item: Any, key: str) -> bytes:
+    """What tells an item of a list from the others."""
+    return dumps(item.get(key) if key and isinstance(item, dict) else item)
+
+
+def _places(items: list[Any], key: str) -> dict[bytes, int]:
+    """Where each stands first."""
+    return {_own(one, key): place for place, one in reversed(list(enumerate(items)))}
 
 
 def json_patch(target: Any, operations: Any) -> Any:
@@ -110,12 +140,20 @@ def json_patch(target: Any, operations: Any) -> Any:
         msg = "a JSON patch is an array of operations"
         raise PatchError(msg)
     patched = {"": copy.deepcopy(target)}  # the document has a place too: the pointer "" names it
-    for operation in operations:
-        _operate(patched, operation)
+    copied = 0
+    try:
+        for operation in operations:
+            copied += _operate(patched, operation)
+            if copied > _MOST_COPIED:
+                raise PatchError(f"the copies are {copied} bytes, exceeding the limit {_MOST_COPIED}")
+        dumps(patched)
+    except (TypeError, RecursionError) as error:
+        raise PatchError(f"what it makes cannot be an object of the API: {error}") from error
     return patched[""]
 
 
-def _operate(document: dict[str, Any], operation: dict[str, Any]) -> None:
+def _operate(document: dict[str, Any], operation: dict[str, Any]) -> int:
+    """Do one operation; gives back how many bytes it copied."""
     path = operation.get("path")
     match operation.get("op"):
         case "add":
@@ -131,12 +169,15 @@ def _operate(document: dict[str, Any], operation: dict[str, Any]) -> None:
                 raise PatchError(f"{source} cannot be moved into itself")
             _add(document, path, _take(document, source))
         case "copy":
-            _add(document, path, copy.deepcopy(_find(document, operation.get("from"))))
+            found = _find(document, operation.get("from"))
+            _add(document, path, copy.deepcopy(found))
+            return len(dumps(found))
         case "test":
             if dumps(_find(document, path)) != dumps(_value(operation)):
                 raise PatchError(f"testing value {path} failed")
         case other:
             raise PatchError(f"unexpected kind of operation: {other}")
+    return 0
 
 
 def _value(operation: dict[str, Any]) -> Any:

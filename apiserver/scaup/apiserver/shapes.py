@@ -15,7 +15,7 @@ import orjson
 
 from scaup.apiserver import fieldvalidation, schemas
 from scaup.apiserver.answers import bad_request
-from scaup.apiserver.fieldvalidation import cannot_be
+from scaup.apiserver.fieldvalidation import cannot_be, misfit
 from scaup.apiserver.formats import is_of_format
 from scaup.apiserver.kinds import Kind
 from scaup.apiserver.shown import shown
@@ -83,7 +83,7 @@ def require_fit(kind: Kind, body: Any) -> None:
         try:
             _fit_all(kind, body, [])
         except _MisfitError as error:
-            raise cannot_be(kind, str(error)) from error
+            raise misfit(kind, body, str(error)) from error
 
 
 def taken(kind: Kind, made: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def taken(kind: Kind, made: dict[str, Any]) -> dict[str, Any]:
     try:
         made = _fit_all(kind, made, unknown)
     except _MisfitError as error:
-        raise cannot_be(kind, str(error)) from error
+        raise misfit(kind, made, str(error)) from error
     sent = made
     made = schemas.taken(kind, made, more)
     if (known := schemas.of(kind)) is not None:
@@ -103,6 +103,17 @@ def taken(kind: Kind, made: dict[str, Any]) -> dict[str, Any]:
     if present is not None:
         present.judge(kind, sent, unknown)
     return made
+
+
+def undeclared(kind: Kind, stated: dict[str, Any]) -> list[str]:
+    """The fields of what is applied that the kind does not have."""
+    unknown: list[str] = []
+    try:
+        _fit_all(kind, stated, unknown)
+    except _MisfitError:
+        return []  # the whole object will say so
+    schemas.taken(kind, stated, unknown)
+    return sorted(set(unknown))
 
 
 def _with_embedded(kind: Kind, node: Node, value: Any, path: str, unknown: list[str]) -> Any:
@@ -142,7 +153,7 @@ def _fit_all(kind: Kind, body: dict[str, Any], unknown: list[str]) -> dict[str, 
 
 
 def _fit(struct: str, value: Any, go_path: str, path: str, unknown: list[str]) -> dict[str, Any]:
-    """An object with the fields of its structure only; null is as good as not there."""
+    """An object with the fields of its structure only; what is empty is as good as not there."""
     fields, found = structs()[struct], {}
     for key, one in value.items():
         field = fields.get(key)
@@ -150,7 +161,9 @@ def _fit(struct: str, value: Any, go_path: str, path: str, unknown: list[str]) -
             unknown.append(f"{path}.{key}" if path else key)
         elif one is not None:
             below = (f"{go_path}.{key}" if go_path else key, f"{path}.{key}" if path else key)
-            found[key] = _fitted(field.type, one, struct, below, unknown)
+            fitted = _fitted(field.type, one, struct, below, unknown)
+            if fitted is not None and not (fitted in ([], {}) and field.type.startswith(("[]", "map["))):
+                found[key] = fitted
     return found
 
 

@@ -150,13 +150,12 @@ class Store:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _CHANGE_S
         while True:
-            present = self.get(place)
+            present, expected = self.get(place), self._revisions.get(place.key, 0)
             decision = decide(present)
             if present is not None and isinstance(decision, Put) and is_same(decision.object, present):
                 return Put(present)
-            if is_dry_run:
-                return decision if present is None else type(decision)(_at_revision_of(present, decision.object))
-            expected = self._revisions.get(place.key, 0)
+            if is_dry_run:  # an object that is there has its resourceVersion still
+                return decision if present is None else type(decision)(with_revision(decision.object, expected))
             try:
                 revision = await self._write(place.key, decision, expected)
             except BusRequestError as error:
@@ -330,10 +329,6 @@ class Store:
     def _forget(self, key: str) -> None:
         self._revisions.pop(key, None)
         self._marks.pop(key, None)
-
-
-def _at_revision_of(present: Object, made: Object) -> Object:
-    return {**made, "metadata": {**made["metadata"], "resourceVersion": present["metadata"]["resourceVersion"]}}
 
 
 def _wake(waiting: asyncio.Future[None]) -> None:

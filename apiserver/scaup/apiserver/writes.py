@@ -18,6 +18,7 @@ from scaup.apiserver import (
     answers,
     corekinds,
     crds,
+    fieldsets,
     managers,
     metadata,
     objects,
@@ -117,6 +118,9 @@ class Writer:
         if not isinstance(patch, list if form == JSON_PATCH else dict):
             wanted = "an array of operations" if form == JSON_PATCH else "an object"
             raise answers.bad_request(f"error decoding patch: it is not {wanted}")
+        if form == JSON_PATCH and len(patch) > patches.MOST_OPERATIONS:
+            why = f"{patches.TOO_MANY}, got {len(patch)}"
+            raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {why}")
         return await self._change(kind, target, patched, manager, is_dry_run=is_dry_run)
 
     async def apply(
@@ -266,6 +270,14 @@ def _applicable(kind: Kind, target: Target, stated: Any) -> Object:
     whole = objects.checked_shape(kind, stated, namespace=target.namespace, name=target.name)
     if whole["metadata"].get("managedFields"):
         raise answers.bad_request("metadata.managedFields must be nil")
+    said = [f".{path}: field not declared in schema" for path in shapes.undeclared(kind, whole)]
+    for path, step in fieldsets.twice(whole, managers.schema_of(kind)):
+        said.append(f"{fieldsets.shown(path)}: duplicate entries for key {fieldsets.shown(step)}")
+    if said:  # a cluster says that it is its own fault
+        why = said[0] if len(said) == 1 else "\n  ".join(["errors:", *said])
+        group = f"{kind.group}/{kind.version}, Kind={kind.kind}"
+        place = f"{(stated.get('metadata') or {}).get('namespace') or ''}/{target.name}"
+        raise ApiError(500, "", f"failed to create typed patch object ({place}; {group}): {why}")
     return whole
 
 
