@@ -118,6 +118,36 @@ def test_initial_events_end_with_a_bookmark(server: Server, reeds: str) -> None:
         assert next_of(events, 1) == [("ADDED", "b")]
 
 
+@pytest.mark.parametrize("revision", [{}, {"resourceVersion": "0"}])
+def test_a_watch_that_wants_no_initial_events_begins_now(server: Server, reeds: str, revision: dict[str, str]) -> None:
+    make(server, reeds, "a")
+    query = {"sendInitialEvents": "false", "resourceVersionMatch": "NotOlderThan"} | revision
+    with server.watch(reeds, None, **query) as events:
+        make(server, reeds, "b")
+        assert next_of(events, 1) == [("ADDED", "b")]
+
+
+def test_a_watch_of_old_clients_says_too_where_the_initial_events_end(server: Server, reeds: str) -> None:
+    make(server, reeds, "a")
+    with server.watch(reeds, None, allowWatchBookmarks="true") as events:
+        assert next_of(events, 1) == [("ADDED", "a")]
+        mark = next(events)
+    assert (mark["type"], "k8s.io/initial-events-end" in mark["object"]["metadata"]["annotations"]) == (
+        "BOOKMARK",
+        True,
+    )
+
+
+def test_initial_events_are_never_older_than_asked_for(server: Server, reeds: str) -> None:
+    make(server, reeds, "a")
+    query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": "999999999"}
+    with server.watch(reeds, None, **query) as events:
+        refusal = next(events)
+    assert refusal["type"] == "ERROR"
+    assert refusal["object"]["reason"] == "Timeout"
+    assert refusal["object"]["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+
+
 def test_a_watch_is_shown_as_a_table(server: Server, reeds: str) -> None:
     accept = {"Accept": f"application/json;as=Table;{META},application/json"}
     make(server, reeds, "a")

@@ -232,7 +232,7 @@ def timed_out(message: str) -> ApiError:
 
 def too_new(revision: int, present: int) -> ApiError:
     """The resourceVersion is one that there has not been yet: clients know the cause and list again."""
-    error = timed_out(f"Too large resource version: {revision}, current: {present}")
+    error = timed_out(f"Timeout: Too large resource version: {revision}, current: {present}")
     error.details["causes"] = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
     return error
 

@@ -184,7 +184,7 @@ class Api:
         if flag(query, "watch"):
             if len(self.watches) >= self.watches.limit:
                 raise answers.too_many(f"there are {self.watches.limit} watches already; try again later")
-            return reads.wish(kind, list_options(query, kind, target), call.shaped(kind))
+            return reads.wish(kind, list_options(query, kind, target), call.shaped(kind), self._store.revision)
         if call.verb == "list":
             return call.list(kind, reads.listed(self._store, kind, list_options(query, kind, target)))
         found = self._store.get(Place(kind.resource, target.namespace, target.name))

@@ -99,6 +99,7 @@ def kinds_of(crd: Mapping[str, Any]) -> list[Kind]:
             has_status=(version.get("subresources") or {}).get("status") is not None,
             singular=names.get("singular", ""),
             list_kind=names.get("listKind", ""),
+            selectable=frozenset(f["jsonPath"].removeprefix(".") for f in version.get("selectableFields") or ()),
             columns=tuple(_column(column) for column in version.get("additionalPrinterColumns") or ()),
             schema=(version.get("schema") or {}).get("openAPIV3Schema"),
         )
@@ -121,7 +122,9 @@ def _ours(plural: str) -> Kind:
 EVENTING: Final = "eventing.knative.dev"
 BROKERS: Final = _ours("brokers")
 TRIGGERS: Final = _ours("triggers")
-NAMESPACES: Final = Kind("", "v1", "namespaces", "Namespace", ("ns",), (), False, True, False)
+NAMESPACES: Final = Kind(
+    "", "v1", "namespaces", "Namespace", ("ns",), (), False, True, False, selectable=frozenset({"status.phase"})
+)
 CRDS: Final = Kind(
     "apiextensions.k8s.io",
     "v1",
@@ -145,7 +148,12 @@ _EVENT_FIELDS: Final = frozenset(
 )
 BUILT_IN: Final = (
     NAMESPACES,
-    Kind("", "v1", "services", "Service", ("svc",), ("all",), has_status=True, is_custom=False),
+    Kind(
+        *("", "v1", "services", "Service", ("svc",), ("all",)),
+        has_status=True,
+        is_custom=False,
+        selectable=frozenset({"spec.clusterIP", "spec.type"}),
+    ),
     Kind("", "v1", "configmaps", "ConfigMap", ("cm",), is_custom=False),
     Kind("", "v1", "secrets", "Secret", is_custom=False, selectable=frozenset({"type"})),
     Kind("", "v1", "events", "Event", ("ev",), is_custom=False, selectable=_EVENT_FIELDS),

@@ -47,7 +47,7 @@ class Continuation:
 
 @dataclass(frozen=True, slots=True)
 class ListOptions:
-    """``revision`` None: whatever is now (unset), 0: the same, and for a watch the present state first."""
+    """``revision`` None or 0: whatever is now. ``initial_events``: a watch begins with the present state."""
 
     is_wanted: Test
     is_selective: bool
@@ -63,25 +63,28 @@ class ListOptions:
 def list_options(query: Query, kind: Kind, target: Target) -> ListOptions:
     """Read ListOptions; raises ApiError 400 naming the parameter that is wrong. A name in the path selects it."""
     fields = query.get("fieldSelector", "")
-    if target.name:
-        fields = ",".join(part for part in (f"metadata.name={target.name}", fields) if part)
     labels = query.get("labelSelector", "")
     is_wanted = both(label_selector(labels), field_selector(fields, kind))
     if target.namespace:
         is_wanted = both(lambda whole: whole["metadata"].get("namespace") == target.namespace, is_wanted)
+    if target.name:
+        is_wanted = both(lambda whole: whole["metadata"].get("name") == target.name, is_wanted)
     text = query.get("resourceVersion", "")
     match = query.get("resourceVersionMatch", "")
-    initial_events = flag(query, "sendInitialEvents")
+    is_of_now = text in {"", "0"}
+    initial_events = flag(query, "sendInitialEvents") if "sendInitialEvents" in query else is_of_now
     after = query.get("continue", "")
     if found := _problems(query, text, match):
         raise answers.invalid_options(found)
-    timeout_s = _number(query, "timeoutSeconds")
+    timeout_s, limit = _number(query, "timeoutSeconds"), _number(query, "limit")
+    if limit > 0 and not match and not is_of_now:
+        match = "Exact"  # what a limit has always meant
     return ListOptions(
         is_wanted,
         bool(labels or fields),
         _revision(text),
         match,
-        _number(query, "limit"),
+        limit,
         Continuation.parse(after) if after else None,
         flag(query, "allowWatchBookmarks"),
         initial_events,
@@ -102,14 +105,14 @@ def _problems(query: Query, revision: str, match: str) -> list[Problem]:
             why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
             found.append(forbidden_field(path, why))
         return found if match in {"", "NotOlderThan"} else [*found, unsupported(path, match, ("NotOlderThan",))]
-    if "sendInitialEvents" in query:
-        found.append(forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     if match and not revision:
         found.append(forbidden_field(path, f"{path} is forbidden unless resourceVersion is provided"))
     if match == "Exact" and revision == "0":
         found.append(forbidden_field(path, f'{path} "exact" is forbidden for resourceVersion "0"'))
     if match not in {"", "Exact", "NotOlderThan"}:
         found.append(unsupported(path, match, ("Exact", "NotOlderThan", "")))
+    if "sendInitialEvents" in query:
+        found.append(forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     return found
 
 
@@ -133,18 +136,22 @@ def is_dry_run(query: Query, body: object = None, *, options: str) -> bool:
 
 
 def _number(query: Query, name: str) -> int:
-    text = query.get(name, "") or "0"
-    if not re.fullmatch(r"-?[0-9]{1,18}", text):
-        raise answers.bad_request(f"{name}: strconv.ParseInt: parsing {_quoted(text)}: invalid syntax")
+    text = query.get(name, "0")
+    if why := _misfit(text, r"[+-]?[0-9]+", (1 << 63) - 1):
+        raise answers.bad_request(f"{name}: strconv.ParseInt: {why}")
     return int(text)
 
 
 def _revision(text: str) -> int | None:
-    if text and not re.fullmatch(r"[0-9]{1,19}", text):
-        why = f"Invalid value: {_quoted(text)}: strconv.ParseUint: parsing {_quoted(text)}: invalid syntax"
-        raise answers.bad_request(f"invalid resource version: resourceVersion: {why}")
+    if text and (why := _misfit(text, r"[0-9]+", (1 << 64) - 1)):
+        said = f"Invalid value: {shown(text)}: strconv.ParseUint: {why}"
+        raise answers.bad_request(f"invalid resource version: resourceVersion: {said}")
     return int(text) if text else None
 
 
-def _quoted(text: str) -> str:
-    return shown(text[:200])
+def _misfit(text: str, form: str, largest: int) -> str:
+    """Why this is no number, in the words of Go; nothing where it is one."""
+    if not re.fullmatch(form, text):
+        return f"parsing {shown(text)}: invalid syntax"
+    # a text of thousands of digits is not to be worked on: neither is it in range
+    return f"parsing {shown(text)}: value out of range" if len(text) > 1000 or abs(int(text)) > largest else ""
