@@ -250,6 +250,33 @@ def test_a_list_is_of_the_state_that_is_asked_for(server: Server, namespace: str
     assert names(limited) == ["a"], "a limit has always meant exactly"
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("limit=2&limit=1", ["r", "r2"]),
+        ("labelSelector=a&labelSelector=!a", ["r", "r2"]),
+        ("watch=0&watch=1", ["r", "r2", "r3"]),
+        ("limit=%zz&a;b=c&includeObject=x", ["r", "r2", "r3"]),
+    ],
+)
+def test_of_what_stands_twice_in_a_query_the_first_counts(
+    server: Server, full: str, query: str, expected: list[str]
+) -> None:
+    assert names(server.request("GET", f"{reeds_of(full)}?{query}").body) == expected
+
+
+def test_one_object_is_never_older_than_asked_for(server: Server, full: str) -> None:
+    assert server.request("GET", f"{reeds_of(full)}/r", resourceVersion="0").status == 200
+    answer = server.request("GET", f"{reeds_of(full)}/r", resourceVersion="999999999")
+    assert (answer.status, answer.body["reason"]) == (504, "Timeout")
+
+
+@pytest.mark.parametrize("path", ["/api/v2", "/api/v1/none", "/apis/apiextensions.k8s.io/v1/none"])
+def test_what_is_not_in_a_group_of_kubernetes_is_not_found_in_words(server: Server, path: str) -> None:
+    answer = server.request("GET", path)
+    assert (answer.status, answer.body["message"]) == (404, "the server could not find the requested resource")
+
+
 EXACT = {"resourceVersionMatch": "Exact"}
 NEWER = {"resourceVersionMatch": "NotOlderThan"}
 INVALID = 'ListOptions.meta.k8s.io "" is invalid: '

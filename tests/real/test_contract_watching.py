@@ -169,7 +169,14 @@ def test_a_watch_is_shown_as_metadata(server: Server, reeds: str) -> None:
     assert (found["kind"], found["metadata"]["name"], "spec" in found) == ("PartialObjectMetadata", "a", False)
 
 
-def test_a_watch_in_the_path_of_one_object_sees_it(server: Server, namespace: str) -> None:
+def test_one_object_is_not_watched_in_its_own_path(server: Server, reeds: str) -> None:
+    make(server, reeds, "a")
+    answer = server.request("GET", f"{reeds}/a", watch="1", timeoutSeconds="1")
+    assert (answer.status, answer.body["kind"]) == (200, "Reed")
+    assert server.request("GET", f"{reeds}/none", watch="1").status == 404
+
+
+def test_a_watch_by_the_name_of_one_object_sees_it(server: Server, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     server.request("POST", path, {"metadata": {"name": "a"}})
     server.request("POST", path, {"metadata": {"name": "b"}})

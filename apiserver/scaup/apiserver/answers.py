@@ -21,7 +21,7 @@ from scaup.core.model.errors import (
 )
 
 RETRY_AFTER_S: Final = 1
-_OWN_GROUPS: Final = ("/api/v1/", "/apis/apiextensions.k8s.io/v1/", "/apis/coordination.k8s.io/v1/")
+_OWN_GROUPS: Final = ("/api/", "/apis/apiextensions.k8s.io/v1/", "/apis/coordination.k8s.io/v1/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote_plus
 
 import orjson
 
@@ -23,6 +24,9 @@ Query = Mapping[str, str]
 
 OPTIONS: Final = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 """What Kubernetes calls the options of a write, by its verb; those of a deletion stand in its body too."""
+
+
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +64,23 @@ class ListOptions:
     timeout_s: float | None
 
 
+def parsed(text: bytes) -> Query:
+    """A URL's query as Kubernetes reads it: of a key that stands twice the first, and nothing of what is malformed."""
+    found: dict[str, str] = {}
+    for part in text.decode("latin-1").split("&"):
+        name, _, value = part.partition("=")
+        if part and ";" not in part and not _BAD_ESCAPE.search(part):
+            found.setdefault(unquote_plus(name), unquote_plus(value))
+    return found
+
+
 def list_options(query: Query, kind: Kind, target: Target) -> ListOptions:
-    """Read ListOptions; raises ApiError 400 naming the parameter that is wrong. A name in the path selects it."""
+    """Read ListOptions; raises ApiError 400 naming the parameter that is wrong."""
     fields = query.get("fieldSelector", "")
     labels = query.get("labelSelector", "")
     is_wanted = both(label_selector(labels), field_selector(fields, kind))
     if target.namespace:
         is_wanted = both(lambda whole: whole["metadata"].get("namespace") == target.namespace, is_wanted)
-    if target.name:
-        is_wanted = both(lambda whole: whole["metadata"].get("name") == target.name, is_wanted)
     text = query.get("resourceVersion", "")
     match = query.get("resourceVersionMatch", "")
     is_of_now = text in {"", "0"}
@@ -114,6 +126,11 @@ def _problems(query: Query, revision: str, match: str) -> list[Problem]:
     if "sendInitialEvents" in query:
         found.append(forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     return found
+
+
+def revision_of(query: Query) -> int:
+    """The resourceVersion that a ``get`` must not be older than; 0 for any."""
+    return _revision(query.get("resourceVersion", "")) or 0
 
 
 def flag(query: Query, name: str) -> bool:
