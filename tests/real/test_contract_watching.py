@@ -162,6 +162,14 @@ def test_a_watch_is_shown_as_a_table(server: Server, reeds: str) -> None:
     assert second["object"]["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
 
 
+def test_a_watch_is_not_to_be_had_in_yaml_and_that_is_said_in_yaml(server: Server, reeds: str) -> None:
+    answer = server.request("GET", reeds, None, {"Accept": "application/yaml"}, watch="1", timeoutSeconds="1")
+    assert (answer.status, answer.headers["content-type"]) == (406, "application/yaml")
+    assert "\nreason: NotAcceptable\n" in answer.body
+    answer = server.request("GET", f"{reeds}/none", None, {"Accept": "application/yaml"})
+    assert (answer.status, answer.headers["content-type"]) == (404, "application/yaml")
+
+
 def test_a_watch_is_shown_as_metadata(server: Server, reeds: str) -> None:
     make(server, reeds, "a")
     with server.watch(reeds, {"Accept": f"application/json;as=PartialObjectMetadata;{META}"}) as events:

@@ -200,6 +200,7 @@ def test_a_query_is_read_as_kubernetes_reads_it() -> None:
         "\u00e9": "\ufffd",
     }
     assert parsed(b"") == {}
+    assert parsed(b"dryRun=All&dryRun=") == {"dryRun": "All,"}
 
 
 def test_a_namespace_in_the_path_selects() -> None:

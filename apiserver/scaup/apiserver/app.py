@@ -89,10 +89,14 @@ class Api:
         except ClientDisconnect:
             return
         except ScaupError as error:
-            answer = _no_page() if answers.is_no_page(error, request.url.path) else _refusal(answers.answer_to(error))
+            answer = (
+                _no_page()
+                if answers.is_no_page(error, request.url.path)
+                else _refusal(answers.answer_to(error), call.form.media)
+            )
         except Exception:
             log.exception("request.failed", method=request.method, path=request.url.path)
-            answer = _refusal(answers.internal())
+            answer = _refusal(answers.internal(), call.form.media)
         if isinstance(answer, Wish):
             metrics.REQUESTS.labels("watch", "200").inc()
             await self.watches.serve(self._store, answer, receive, send)
@@ -255,7 +259,7 @@ class _Call:
     def take_form(self, accepted: str | None) -> None:
         """Settle the form of the answer; raises ApiError 406 and 400 where there is none such."""
         self.form = accept.form(accepted, _SHAPES)
-        accept.require_fit(self.form, is_list=self.verb in {"list", "deletecollection"})
+        accept.require_fit(self.form, is_list=self.verb in {"list", "deletecollection"}, is_watch=self.verb == "watch")
         if self.form.shape == accept.TABLE:
             self.include = tables.include_object(self.query.get("includeObject", ""))
 
@@ -329,8 +333,8 @@ def _no_page() -> Response:
     return Response("404 page not found\n", 404, headers, media_type="text/plain")
 
 
-def _refusal(error: ApiError) -> Response:
-    answer = _json(error.body(), error.status)
+def _refusal(error: ApiError, media: str) -> Response:
+    answer = _said(error.body(), error.status, media)
     if wait_s := error.details.get("retryAfterSeconds"):
         answer.headers["retry-after"] = str(wait_s)
     if error.status in {408, 413}:  # the rest of the body may not have been read: the connection cannot go on

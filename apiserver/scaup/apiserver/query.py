@@ -70,7 +70,10 @@ def parsed(text: bytes) -> Query:
     for part in text.decode("latin-1").split("&"):
         name, _, value = part.partition("=")
         if part and ";" not in part and not _BAD_ESCAPE.search(part):
-            found.setdefault(unquote_plus(name), unquote_plus(value))
+            name, value = unquote_plus(name), unquote_plus(value)
+            if name == "dryRun" and name in found:  # a list: who asks twice for a dry run means one
+                value = f"{found.pop(name)},{value}"
+            found.setdefault(name, value)
     return found
 
 
@@ -138,12 +141,26 @@ def flag(query: Query, name: str) -> bool:
     return query[name].lower() not in {"false", "0"} if name in query else False
 
 
+def deletion(query: Query) -> dict[str, object]:
+    """The DeleteOptions that a query says, as a body would have them; raises ApiError 400."""
+    found: dict[str, object] = {
+        "preconditions": {key: query[key] for key in ("uid", "resourceVersion") if key in query}
+    }
+    if "propagationPolicy" in query:
+        found["propagationPolicy"] = query["propagationPolicy"]
+    if "orphanDependents" in query:
+        found["orphanDependents"] = flag(query, "orphanDependents")
+    if "gracePeriodSeconds" in query:
+        found["gracePeriodSeconds"] = _number(query, "gracePeriodSeconds")
+    return found
+
+
 def is_dry_run(query: Query, body: object = None, *, options: str) -> bool:
     """Whether the request only asks what would be; raises ApiError 422 for a mode that is not ``All``.
 
     ``options`` is what Kubernetes calls the options of such a request: ``CreateOptions`` and the like.
     """
-    asked = [query["dryRun"]] if query.get("dryRun") else []
+    asked = query["dryRun"].split(",") if "dryRun" in query else []
     if isinstance(body, dict) and isinstance(body.get("dryRun"), list):
         asked += body["dryRun"]
     if any(mode != "All" for mode in asked):

@@ -34,7 +34,7 @@ from scaup.apiserver.kinds import NAMESPACES, Kind
 from scaup.apiserver.managers import Who
 from scaup.apiserver.objects import Decision, Moment, Object, Preconditions, Put
 from scaup.apiserver.paths import Target
-from scaup.apiserver.query import Query
+from scaup.apiserver.query import Query, deletion
 from scaup.apiserver.selectors import Test
 from scaup.apiserver.store import Place, Store
 from scaup.apiserver.window import name_of
@@ -324,28 +324,27 @@ def _managed_as(made: Object, whole: Object) -> Object:
 
 
 def delete_options(options: Any, query: Query) -> Preconditions:
-    """Those of a DeleteOptions body, if there is one, else of the query.
+    """Those of a DeleteOptions body, if there is one, else all of the query.
 
     Raises ApiError 400 where the body is none, 422 for a policy that there is not.
     """
-    options = {} if options is None else options
+    options = deletion(query) if options is None else options
     if not isinstance(options, dict) or not isinstance(asked := options.get("preconditions") or {}, dict):
         raise answers.bad_request("the body of a deletion must be DeleteOptions")
     if (called := options.get("kind") or "DeleteOptions") != "DeleteOptions":
         why = f'no kind "{called}" is registered for version "{options.get("apiVersion") or ""}"'
         raise answers.bad_request(f"{why}: the body of a deletion must be DeleteOptions")
-    policy = options.get("propagationPolicy") or query.get("propagationPolicy") or ""
-    orphans = options.get("orphanDependents", query.get("orphanDependents"))
-    if policy and policy not in _POLICIES:
+    policy, orphans = options.get("propagationPolicy"), options.get("orphanDependents")
+    if policy is not None and policy not in _POLICIES:
         raise answers.invalid_options(
             [answers.unsupported("propagationPolicy", policy, (*_POLICIES, "nil"))], "DeleteOptions"
         )
-    if policy and orphans is not None:
+    if policy is not None and orphans is not None:
         why = "orphanDependents and deletionPropagation cannot be both set"
         raise answers.invalid_options([answers.wrong("propagationPolicy", policy, why)], "DeleteOptions")
     if orphans is not None:
-        policy = "Orphan" if orphans in {True, "true"} else "Background"
-    return Preconditions(asked.get("uid"), asked.get("resourceVersion"), policy)
+        policy = "Orphan" if orphans else "Background"
+    return Preconditions(asked.get("uid"), asked.get("resourceVersion"), policy or "")
 
 
 def _moment() -> Moment:
