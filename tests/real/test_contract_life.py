@@ -132,11 +132,12 @@ def test_the_options_of_a_deletion_may_stand_in_its_query(
 ) -> None:
     made(server, ponds, pond())
     for path in (f"{ponds}/p", ponds):
-        answer = server.request("DELETE", path, **query)
+        answer = server.request("DELETE", path, None, None, **query)
         assert answer.status == status or (path == ponds and "resourceVersion" in query), answer.body
         assert path == ponds or words in answer.body["message"]
     assert server.request("GET", f"{ponds}/p").status == 200
-    answer = server.request("DELETE", f"{ponds}/p", {"kind": "DeleteOptions", "apiVersion": "v1"}, **query)
+    options = {"kind": "DeleteOptions", "apiVersion": "v1"}
+    answer = server.request("DELETE", f"{ponds}/p", options, None, **query)
     assert answer.status == 200, "a body takes the place of the query"
 
 

@@ -87,7 +87,7 @@ def test_objects_come_as_a_table(
 
 
 COLUMNS = {"string": ".a", "integer": ".a", "date": ".a", "all": ".m.*"}
-CELLS = [
+CELLS: list[tuple[Any, list[Any]]] = [
     ("0001-01-01T00:00:00Z", ["0001-01-01T00:00:00Z", None, "<unknown>"]),
     ("2026-01-01", ["2026-01-01", None, "<invalid>"]),
     ("2026-01-01T00:00:00", ["2026-01-01T00:00:00", None, "<invalid>"]),

@@ -193,9 +193,9 @@ def forbidden_object(kind: Kind, name: str, why: str, causes: Sequence[Problem] 
     return ApiError(403, "Forbidden", f'{kind.resource_name} "{name}" is forbidden: {why}', about)
 
 
-def method_not_allowed(method: str) -> ApiError:
+def method_not_allowed() -> ApiError:
     """The path is right, and not for this method."""
-    return ApiError(405, "MethodNotAllowed", f"the server does not allow {method} on the requested resource")
+    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
 
 
 def expired(message: str) -> ApiError:

@@ -122,7 +122,7 @@ class Api:
         self._store.require_loaded()
         if isinstance(asked, Discovery):
             if request.method != "GET":
-                raise answers.method_not_allowed(request.method)
+                raise answers.method_not_allowed()
             call.verb = "discover"
             return _discovered(request, asked, self._store.kinds)
         kind = self._kind(asked)
@@ -177,7 +177,7 @@ class Api:
             or (is_everywhere and verb in {"create", "deletecollection"})
             or (kind is NAMESPACES and verb == "deletecollection")
         ):
-            raise answers.method_not_allowed(method)
+            raise answers.method_not_allowed()
         return verb
 
     # --- reading ------------------------------------------------------------------------------------------------
