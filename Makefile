@@ -22,6 +22,7 @@ test-real: ## tests against tools that are not Python packages (Go, Node.js, Pro
 	@$(BIN)/python -m tests.support.realkube  # the first time Go builds them, in about three minutes
 	@$(BIN)/python -m tests.support.kn  # Knative's command line tool, likewise
 	@$(BIN)/python -m tests.support.interop  # the SDKs of other languages, likewise
+	@$(BIN)/python -m tests.support.goclients  # programs on client-go and controller-runtime, likewise
 	@$(BIN)/python -m pytest -m real -n 2 --dist loadfile $(ARGS)  # a cluster, and tools, for each file
 
 chaos: ## ten minutes of faults and hostile sinks, 500,000 deliveries, nothing missing; options: make chaos ARGS='--seed 3'

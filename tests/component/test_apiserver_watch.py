@@ -58,7 +58,7 @@ async def test_a_watch_with_a_selector_adds_and_deletes_what_begins_and_ends_to_
             assert ended[0] == "DELETED"
             assert ended[1]["data"] == {"a": "b"}, "the object as it matched last"
             assert ended[1]["metadata"]["resourceVersion"] == off.revision
-        async with api.watch(f"{CONFIG_MAPS}/quiet") as watch:
+        async with api.watch(CONFIG_MAPS, fieldSelector="metadata.name=quiet") as watch:
             assert await watch.names(1) == [("ADDED", "quiet")]
 
 

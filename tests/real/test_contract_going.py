@@ -194,6 +194,13 @@ def test_a_namespace_goes_with_what_is_in_it(server: Server, namespace: str, pon
     until_gone(server, path)
 
 
+def test_a_namespace_whose_status_is_written_stays_active(server: Server, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}"
+    answer = server.request("PUT", f"{path}/status", {"metadata": {"name": namespace}})
+    assert (answer.status, answer.body["status"]) == (200, {"phase": "Active"})
+    assert server.request("GET", path).body["status"] == {"phase": "Active"}
+
+
 @pytest.mark.parametrize("name", ["default", "kube-system", "kube-public"])
 def test_some_namespaces_stay(server: Server, name: str) -> None:
     answer = server.request("DELETE", f"/api/v1/namespaces/{name}")

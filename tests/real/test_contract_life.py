@@ -110,6 +110,37 @@ def test_a_dry_run_answers_and_stores_nothing(server: Server, ponds: str, method
     assert server.request("GET", f"{ponds}/p").body == before.body
 
 
+@pytest.mark.parametrize("query", ["dryRun", "dryRun=&dryRun=All", "dryRun=All&dryRun="])
+def test_what_may_be_meant_as_a_dry_run_stores_nothing(server: Server, ponds: str, query: str) -> None:
+    made(server, ponds, pond())
+    for method, body, sent in (("PATCH", pond(depth=3), MERGE), ("DELETE", None, None)):
+        assert server.request(method, f"{ponds}/p?{query}", body, sent).status == 422
+    assert "depth" not in server.request("GET", f"{ponds}/p").body
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "words"),
+    [
+        ({"uid": "x"}, 409, "the UID in the precondition (x) does not match the UID in record ("),
+        ({"resourceVersion": "1"}, 409, "the ResourceVersion in the precondition (1) does not match"),
+        ({"propagationPolicy": ""}, 422, 'propagationPolicy: Unsupported value: "": supported values: "Foreground"'),
+        ({"gracePeriodSeconds": "x"}, 400, 'strconv.ParseInt: parsing "x": invalid syntax'),
+    ],
+)
+def test_the_options_of_a_deletion_may_stand_in_its_query(
+    server: Server, ponds: str, query: dict[str, str], status: int, words: str
+) -> None:
+    made(server, ponds, pond())
+    for path in (f"{ponds}/p", ponds):
+        answer = server.request("DELETE", path, None, None, **query)
+        assert answer.status == status or (path == ponds and "resourceVersion" in query), answer.body
+        assert path == ponds or words in answer.body["message"]
+    assert server.request("GET", f"{ponds}/p").status == 200
+    options = {"kind": "DeleteOptions", "apiVersion": "v1"}
+    answer = server.request("DELETE", f"{ponds}/p", options, None, **query)
+    assert answer.status == 200, "a body takes the place of the query"
+
+
 @pytest.mark.parametrize(
     ("method", "kind"), [("POST", "CreateOptions"), ("PUT", "UpdateOptions"), ("DELETE", "DeleteOptions")]
 )

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.contract import Server
 from tests.support.ponds import labelled_reed, names, reeds_of
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.real
 
@@ -124,7 +125,9 @@ def test_a_list_is_selected_by_labels(server: Server, full: str, selector: str, 
     assert names(server.request("GET", reeds_of(full), labelSelector=selector).body) == expected
 
 
-@pytest.mark.parametrize("selector", ["a in", "a==b==c", "=", "a>x", "-a-=b"])
+@pytest.mark.parametrize(
+    "selector", ["a in", "a==b==c", "=", "a>x", "-a-=b", "a,", "a>-1", "a>1_0", "a>9223372036854775808"]
+)
 def test_a_label_selector_that_is_none_is_refused(server: Server, full: str, selector: str) -> None:
     answer = server.request("GET", reeds_of(full), labelSelector=selector)
     assert (answer.status, answer.body["reason"]) == (400, "BadRequest")
@@ -132,10 +135,85 @@ def test_a_label_selector_that_is_none_is_refused(server: Server, full: str, sel
 
 @pytest.mark.parametrize(
     ("selector", "expected"),
-    [("metadata.name=r2", ["r2"]), ("metadata.name!=r2", ["r", "r3"]), ("metadata.namespace=none", [])],
+    [
+        ("metadata.name=r2", ["r2"]),
+        ("metadata.name!=r2", ["r", "r3"]),
+        ("metadata.namespace=none", []),
+        ("metadata.name=r2,,", ["r2"]),
+        ("metadata.name=r2 ", []),
+        (r"metadata.name!=r\,2", ["r", "r2", "r3"]),
+        ("metadata.name=!r2", []),
+        ("=", ["r", "r2", "r3"]),
+    ],
 )
 def test_a_list_is_selected_by_fields(server: Server, full: str, selector: str, expected: list[str]) -> None:
     assert names(server.request("GET", reeds_of(full), fieldSelector=selector).body) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "selector", "message"),
+    [
+        ("{core}/configmaps", "data.a=b", '"data.a" is not a known field selector: only "metadata.name", '),
+        ("{core}/secrets", "metadata.name =s", "field label not supported: metadata.name "),
+        ("/api/v1/namespaces", "metadata.namespace=", "field label not supported: metadata.namespace"),
+        ("{core}/configmaps", "metadata.name", "invalid selector: 'metadata.name'; can't understand 'metadata.name'"),
+        ("{core}/configmaps", "metadata.name=a=b", "invalid field selector: unescaped character in value: 61"),
+        ("{core}/configmaps", r"metadata.name=\a", r"invalid field selector: invalid escape sequence: \a"),
+    ],
+)
+def test_a_field_selector_that_is_none_is_refused(
+    server: Server, full: str, path: str, selector: str, message: str
+) -> None:
+    answer = server.request("GET", path.format(core=f"/api/v1/namespaces/{full}"), fieldSelector=selector)
+    assert (answer.status, answer.body["reason"]) == (400, "BadRequest")
+    assert message in answer.body["message"]
+
+
+def test_core_kinds_are_selected_by_fields_of_their_own(server: Server, full: str) -> None:
+    services = f"/api/v1/namespaces/{full}/services"
+    assert names(server.request("GET", services, fieldSelector="spec.type=ExternalName").body) == ["x"]
+    assert "v" in names(server.request("GET", services, fieldSelector="spec.clusterIP!=None").body)
+    active = server.request("GET", "/api/v1/namespaces", fieldSelector=f"status.phase=Active,metadata.name={full}")
+    assert names(active.body) == [full]
+
+
+def test_a_kind_is_selected_by_the_fields_that_its_definition_names(server: Server, namespace: str) -> None:
+    fields = {"isTall": {"type": "boolean"}, "rings": {"type": "integer"}, "bark": {"type": "string"}}
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {
+            "openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object"} | {"properties": fields}}}
+        },
+        "selectableFields": [{"jsonPath": f".spec.{name}"} for name in fields],
+    }
+    group = f"{namespace}.test"
+    crd = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"trees.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": "Tree", "plural": "trees"},
+            "versions": [version],
+        },
+    }
+    assert server.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd).status == 201
+    path = f"/apis/{group}/v1/namespaces/{namespace}/trees"
+    wait_for(lambda: server.request("GET", path).status == 200, "trees are served")
+    for name, spec in {"a": {"isTall": True, "rings": 3}, "b": {"isTall": False, "bark": "white"}}.items():
+        body = {"apiVersion": f"{group}/v1", "kind": "Tree", "metadata": {"name": name}, "spec": spec}
+        assert server.request("POST", path, body).status == 201
+    for selector, expected in {
+        "spec.isTall=true": ["a"],
+        "spec.isTall=false": ["b"],
+        "spec.rings=3": ["a"],
+        "spec.bark=": ["a"],
+        "spec.bark=white,spec.rings=": ["b"],
+    }.items():
+        assert names(server.request("GET", path, fieldSelector=selector).body) == expected, selector
 
 
 def test_a_field_that_cannot_be_selected_by_is_refused(server: Server, full: str) -> None:
@@ -169,6 +247,35 @@ def test_a_list_is_of_the_state_that_is_asked_for(server: Server, namespace: str
     assert exact["metadata"]["resourceVersion"] == query["resourceVersion"]
     newer = server.request("GET", reeds_of(namespace), resourceVersionMatch="NotOlderThan", **query).body
     assert names(newer) == ["a", "b"]
+    limited = server.request("GET", reeds_of(namespace), limit="5", **query).body
+    assert names(limited) == ["a"], "a limit has always meant exactly"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("limit=2&limit=1", ["r", "r2"]),
+        ("labelSelector=a&labelSelector=!a", ["r", "r2"]),
+        ("watch=0&watch=1", ["r", "r2", "r3"]),
+        ("limit=%zz&a;b=c&includeObject=x", ["r", "r2", "r3"]),
+    ],
+)
+def test_of_what_stands_twice_in_a_query_the_first_counts(
+    server: Server, full: str, query: str, expected: list[str]
+) -> None:
+    assert names(server.request("GET", f"{reeds_of(full)}?{query}").body) == expected
+
+
+def test_one_object_is_never_older_than_asked_for(server: Server, full: str) -> None:
+    assert server.request("GET", f"{reeds_of(full)}/r", resourceVersion="0").status == 200
+    answer = server.request("GET", f"{reeds_of(full)}/r", resourceVersion="999999999")
+    assert (answer.status, answer.body["reason"]) == (504, "Timeout")
+
+
+@pytest.mark.parametrize("path", ["/api/v2", "/api/v1/none", "/apis/apiextensions.k8s.io/v1/none"])
+def test_what_is_not_in_a_group_of_kubernetes_is_not_found_in_words(server: Server, path: str) -> None:
+    answer = server.request("GET", path)
+    assert (answer.status, answer.body["message"]) == (404, "the server could not find the requested resource")
 
 
 EXACT = {"resourceVersionMatch": "Exact"}
@@ -182,6 +289,14 @@ MATCH = f"{INVALID}resourceVersionMatch: "
     [
         ({"resourceVersion": "x"}, 400, "invalid resource version: resourceVersion: Invalid value"),
         ({"limit": "x"}, 400, 'strconv.ParseInt: parsing "x": invalid syntax'),
+        ({"limit": ""}, 400, 'strconv.ParseInt: parsing "": invalid syntax'),
+        ({"limit": str(1 << 63)}, 400, f'strconv.ParseInt: parsing "{1 << 63}": value out of range'),
+        ({"resourceVersion": str(1 << 64)}, 400, f'strconv.ParseUint: parsing "{1 << 64}": value out of range'),
+        (
+            {"resourceVersion": str((1 << 64) - 1)},
+            504,
+            f"Timeout: Too large resource version: {(1 << 64) - 1}, current: ",
+        ),
         (EXACT, 422, f"{MATCH}Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"),
         (
             EXACT | {"resourceVersion": "0"},

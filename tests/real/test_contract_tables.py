@@ -12,6 +12,7 @@ import pytest
 from tests.support.contract import MERGE, Server
 from tests.support.ponds import labelled_reed, names, reeds_of
 from tests.support.realkube import find_kubectl
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.real
 
@@ -83,6 +84,47 @@ def test_objects_come_as_a_table(
     assert [shown(row["cells"]) for row in found["rows"]] == [
         [cell.format(full) if isinstance(cell, str) else cell for cell in row] for row in rows
     ]
+
+
+COLUMNS = {"string": ".a", "integer": ".a", "date": ".a", "all": ".m.*"}
+CELLS: list[tuple[Any, list[Any]]] = [
+    ("0001-01-01T00:00:00Z", ["0001-01-01T00:00:00Z", None, "<unknown>"]),
+    ("2026-01-01", ["2026-01-01", None, "<invalid>"]),
+    ("2026-01-01T00:00:00", ["2026-01-01T00:00:00", None, "<invalid>"]),
+    ("", ["", None, "<unknown>"]),
+    (1e300, ["1e+300", -(1 << 63), None]),
+    (2.0, ["2", 2, None]),
+    (True, ["true", None, None]),
+    ({"b": 1, "a": [2]}, ['{"a":[2],"b":1}', None, None]),
+]
+
+
+def test_whatever_stands_in_a_field_its_table_is_shown(server: Server, namespace: str) -> None:
+    group = f"{namespace}.cells"
+    columns = [{"name": name, "type": name.replace("all", "string"), "jsonPath": at} for name, at in COLUMNS.items()]
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
+    crd = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"cells.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": "Cell", "plural": "cells"},
+            "versions": [version | {"additionalPrinterColumns": columns}],
+        },
+    }
+    assert server.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd).status == 201
+    path = f"/apis/{group}/v1/namespaces/{namespace}/cells"
+    wait_for(lambda: server.request("GET", path).status == 200, "cells are served")
+    odd = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]  # no two servers say the same of these
+    for number, value in enumerate([*(value for value, _ in CELLS), *odd]):
+        about = {"apiVersion": f"{group}/v1", "kind": "Cell", "metadata": {"name": f"c{number}"}}
+        assert server.request("POST", path, about | {"a": value, "m": {"x": "y"}}).status == 201
+    rows = server.request("GET", path, None, TABLE).body["rows"]
+    assert [row["cells"][1:] for row in rows][: len(CELLS)] == [[*cells, "y"] for _, cells in CELLS]
+    assert len(rows) == len(CELLS) + len(odd)
 
 
 def test_a_services_ports_and_selector_are_shown(server: Server, full: str) -> None:

@@ -118,6 +118,36 @@ def test_initial_events_end_with_a_bookmark(server: Server, reeds: str) -> None:
         assert next_of(events, 1) == [("ADDED", "b")]
 
 
+@pytest.mark.parametrize("revision", [{}, {"resourceVersion": "0"}])
+def test_a_watch_that_wants_no_initial_events_begins_now(server: Server, reeds: str, revision: dict[str, str]) -> None:
+    make(server, reeds, "a")
+    query = {"sendInitialEvents": "false", "resourceVersionMatch": "NotOlderThan"} | revision
+    with server.watch(reeds, None, **query) as events:
+        make(server, reeds, "b")
+        assert next_of(events, 1) == [("ADDED", "b")]
+
+
+def test_a_watch_of_old_clients_says_too_where_the_initial_events_end(server: Server, reeds: str) -> None:
+    make(server, reeds, "a")
+    with server.watch(reeds, None, allowWatchBookmarks="true") as events:
+        assert next_of(events, 1) == [("ADDED", "a")]
+        mark = next(events)
+    assert (mark["type"], "k8s.io/initial-events-end" in mark["object"]["metadata"]["annotations"]) == (
+        "BOOKMARK",
+        True,
+    )
+
+
+def test_initial_events_are_never_older_than_asked_for(server: Server, reeds: str) -> None:
+    make(server, reeds, "a")
+    query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": "999999999"}
+    with server.watch(reeds, None, **query) as events:
+        refusal = next(events)
+    assert refusal["type"] == "ERROR"
+    assert refusal["object"]["reason"] == "Timeout"
+    assert refusal["object"]["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+
+
 def test_a_watch_is_shown_as_a_table(server: Server, reeds: str) -> None:
     accept = {"Accept": f"application/json;as=Table;{META},application/json"}
     make(server, reeds, "a")
@@ -132,6 +162,14 @@ def test_a_watch_is_shown_as_a_table(server: Server, reeds: str) -> None:
     assert second["object"]["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
 
 
+def test_a_watch_is_not_to_be_had_in_yaml_and_that_is_said_in_yaml(server: Server, reeds: str) -> None:
+    answer = server.request("GET", reeds, None, {"Accept": "application/yaml"}, watch="1", timeoutSeconds="1")
+    assert (answer.status, answer.headers["content-type"]) == (406, "application/yaml")
+    assert "\nreason: NotAcceptable\n" in answer.body
+    answer = server.request("GET", f"{reeds}/none", None, {"Accept": "application/yaml"})
+    assert (answer.status, answer.headers["content-type"]) == (404, "application/yaml")
+
+
 def test_a_watch_is_shown_as_metadata(server: Server, reeds: str) -> None:
     make(server, reeds, "a")
     with server.watch(reeds, {"Accept": f"application/json;as=PartialObjectMetadata;{META}"}) as events:
@@ -139,7 +177,14 @@ def test_a_watch_is_shown_as_metadata(server: Server, reeds: str) -> None:
     assert (found["kind"], found["metadata"]["name"], "spec" in found) == ("PartialObjectMetadata", "a", False)
 
 
-def test_a_watch_in_the_path_of_one_object_sees_it(server: Server, namespace: str) -> None:
+def test_one_object_is_not_watched_in_its_own_path(server: Server, reeds: str) -> None:
+    make(server, reeds, "a")
+    answer = server.request("GET", f"{reeds}/a", watch="1", timeoutSeconds="1")
+    assert (answer.status, answer.body["kind"]) == (200, "Reed")
+    assert server.request("GET", f"{reeds}/none", watch="1").status == 404
+
+
+def test_a_watch_by_the_name_of_one_object_sees_it(server: Server, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     server.request("POST", path, {"metadata": {"name": "a"}})
     server.request("POST", path, {"metadata": {"name": "b"}})

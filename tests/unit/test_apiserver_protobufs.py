@@ -50,6 +50,59 @@ def test_a_config_map_is_read() -> None:
     }
 
 
+def test_a_lease_is_read_with_its_times() -> None:
+    then = field(1, 1_700_000_000) + field(2, 123_456_000)
+    spec = field(1, "me") + field(2, 15) + field(3, then) + field(4, b"") + field(5, 0)
+    about = field(1, "coordination.k8s.io/v1") + field(2, "Lease")
+    lease = MAGIC + field(1, about) + field(2, field(1, META) + field(2, spec))
+    assert decoded(lease)["spec"] == {
+        "holderIdentity": "me",
+        "leaseDurationSeconds": 15,
+        "acquireTime": "2023-11-14T22:13:20.123456Z",
+        "leaseTransitions": 0,
+    }
+    with pytest.raises(ProtobufError, match="Lease"):
+        decoded(an("Lease", b""))
+    late = field(2, field(3, field(1, 1 << 60)))
+    with pytest.raises(ProtobufError, match="a time in it is none"):
+        decoded(MAGIC + field(1, about) + field(2, late))
+
+
+def test_an_event_is_read_without_what_is_not_said() -> None:
+    raw = (
+        field(2, field(1, "Broker") + field(3, "b")) + field(6, field(1, 0) + field(2, 0)) + field(7, b"") + field(8, 0)
+    )
+    found = decoded(an("Event", raw))
+    assert found == {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "involvedObject": {"kind": "Broker", "name": "b"},
+        "firstTimestamp": "1970-01-01T00:00:00Z",
+    }
+
+
+@pytest.mark.parametrize("version", ["v1", "coordination.k8s.io/v1", "meta.k8s.io/v1"])
+def test_the_options_of_a_deletion_are_read(version: str) -> None:
+    raw = field(1, 0) + field(2, field(1, "u")) + field(4, "Foreground") + field(5, "All")
+    about = field(1, version) + field(2, "DeleteOptions")
+    assert decoded(MAGIC + field(1, about) + field(2, raw)) == {
+        "apiVersion": version,
+        "kind": "DeleteOptions",
+        "gracePeriodSeconds": 0,
+        "preconditions": {"uid": "u"},
+        "propagationPolicy": "Foreground",
+        "dryRun": ["All"],
+    }
+
+
+def test_a_service_keeps_its_status() -> None:
+    status = field(1, field(1, field(1, "192.0.2.1") + field(4, field(1, 80) + field(2, "TCP"))))
+    found = decoded(an("Service", field(1, META) + field(3, status)))
+    assert found["status"] == {
+        "loadBalancer": {"ingress": [{"ip": "192.0.2.1", "ports": [{"port": 80, "protocol": "TCP"}]}]}
+    }
+
+
 def test_a_service_is_read_with_its_ports() -> None:
     by_name = field(1, "web") + field(3, 80) + field(4, field(1, 1) + field(3, "http"))
     by_number = field(3, 81) + field(4, field(1, 0) + field(2, 8081))

@@ -11,7 +11,7 @@ from scaup.apiserver import answers, body, discovery, guard
 from scaup.apiserver.answers import ApiError, answer_to
 from scaup.apiserver.kinds import BROKERS, BUILT_IN, CRDS, Kinds, Resource, by_priority
 from scaup.apiserver.paths import Discovery, Target, parse
-from scaup.apiserver.query import Continuation, flag, is_dry_run, list_options
+from scaup.apiserver.query import Continuation, flag, is_dry_run, list_options, parsed
 from scaup.apiserver.settings import ApiServerSettings, is_loopback
 from scaup.core.model import errors
 from scaup.core.runtime.settings import Listen, load
@@ -193,10 +193,20 @@ def test_what_does_not_go_together_in_a_query_is_invalid(query: dict[str, str]) 
     assert (error.value.status, error.value.details["kind"]) == (422, "ListOptions")
 
 
-def test_a_name_or_namespace_in_the_path_selects() -> None:
-    options = list_options({}, BROKERS, Target(EVENTING, "v1", "brokers", "d", "b"))
+def test_a_query_is_read_as_kubernetes_reads_it() -> None:
+    assert parsed(b"a=1&a=2&b=%zz&c=x;d=y&&e&f=g%20h+i&%C3%A9=%ff") == {
+        "a": "1",
+        "e": "",
+        "f": "g h i",
+        "\u00e9": "\ufffd",
+    }
+    assert parsed(b"") == {}
+    assert parsed(b"dryRun=All&dryRun=") == {"dryRun": "All,"}
+
+
+def test_a_namespace_in_the_path_selects() -> None:
+    options = list_options({}, BROKERS, Target(EVENTING, "v1", "brokers", "d"))
     assert options.is_wanted({"metadata": {"name": "b", "namespace": "d"}})
-    assert not options.is_wanted({"metadata": {"name": "c", "namespace": "d"}})
     assert not options.is_wanted({"metadata": {"name": "b", "namespace": "e"}})
 
 

@@ -53,8 +53,10 @@ def form(accept: str | None, shapes: tuple[str, ...]) -> Form:
     raise ApiError(406, "NotAcceptable", f"only the following media types are accepted: {taken}")
 
 
-def require_fit(wanted: Form, *, is_list: bool) -> None:
-    """Raise ApiError 406 where one object cannot be shown as many, or many as one."""
+def require_fit(wanted: Form, *, is_list: bool, is_watch: bool = False) -> None:
+    """Raise ApiError 406 where one object cannot be shown as many, or many as one, or not as a stream of lines."""
+    if is_watch and wanted.media != JSON:
+        raise ApiError(406, "NotAcceptable", f"only the following media types are accepted: {JSON}")
     if wanted.shape == PARTIAL and is_list:
         raise ApiError(406, "NotAcceptable", f"you requested {PARTIAL}, but the requested object is a list")
     if wanted.shape == PARTIAL_LIST and not is_list:

@@ -21,7 +21,7 @@ from scaup.core.model.errors import (
 )
 
 RETRY_AFTER_S: Final = 1
-_OWN_GROUPS: Final = ("/api/v1/", "/apis/apiextensions.k8s.io/v1/", "/apis/coordination.k8s.io/v1/")
+_OWN_GROUPS: Final = ("/api/", "/apis/apiextensions.k8s.io/v1/", "/apis/coordination.k8s.io/v1/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +194,9 @@ def forbidden_object(kind: Kind, name: str, why: str, causes: Sequence[Problem] 
     return ApiError(403, "Forbidden", f'{kind.resource_name} "{name}" is forbidden: {why}', about)
 
 
-def method_not_allowed(method: str) -> ApiError:
+def method_not_allowed() -> ApiError:
     """The path is right, and not for this method."""
-    return ApiError(405, "MethodNotAllowed", f"the server does not allow {method} on the requested resource")
+    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
 
 
 def expired(message: str) -> ApiError:
@@ -233,7 +233,7 @@ def timed_out(message: str) -> ApiError:
 
 def too_new(revision: int, present: int) -> ApiError:
     """The resourceVersion is one that there has not been yet: clients know the cause and list again."""
-    error = timed_out(f"Too large resource version: {revision}, current: {present}")
+    error = timed_out(f"Timeout: Too large resource version: {revision}, current: {present}")
     error.details["causes"] = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
     return error
 

@@ -41,7 +41,7 @@ from scaup.apiserver.deletion import Deleter, asked_for
 from scaup.apiserver.kinds import Kind, Kinds
 from scaup.apiserver.objects import Object, in_version
 from scaup.apiserver.paths import Discovery, Target
-from scaup.apiserver.query import OPTIONS, flag, is_dry_run, list_options
+from scaup.apiserver.query import OPTIONS, Query, flag, is_dry_run, list_options, parsed, revision_of
 from scaup.apiserver.store import Place, Store
 from scaup.apiserver.watch import Shaped, Watches, Wish
 from scaup.apiserver.writes import Writer
@@ -87,16 +87,20 @@ class Api:
             return
         began = time.perf_counter()
         request = Request(scope, receive)
-        call = _Call()
+        call = _Call(parsed(scope["query_string"]))
         try:
             answer = await self._answer(request, call)
         except ClientDisconnect:
             return
         except ScaupError as error:
-            answer = _no_page() if answers.is_no_page(error, request.url.path) else _refusal(answers.answer_to(error))
+            answer = (
+                _no_page()
+                if answers.is_no_page(error, request.url.path)
+                else _refusal(answers.answer_to(error), call.form.media)
+            )
         except Exception:
             log.exception("request.failed", method=request.method, path=request.url.path)
-            answer = _refusal(answers.internal())
+            answer = _refusal(answers.internal(), call.form.media)
         if isinstance(answer, Wish):
             metrics.REQUESTS.labels("watch", "200").inc()
             await self.watches.serve(self._store, answer, receive, send)
@@ -112,8 +116,6 @@ class Api:
         path = request.url.path
         if (own := self._own(path, request)) is not None:
             return own
-        if path == "/openapi/v2" and request.method == "GET":
-            return Response(openapiv2.document(), media_type=openapiv2.MEDIA)
         if path.startswith(openapi.ROOT) and request.method == "GET":
             self._store.require_loaded()
             if (described := openapi.document(path, self._store.kinds)) is not None:
@@ -124,29 +126,28 @@ class Api:
         self._store.require_loaded()
         if isinstance(asked, Discovery):
             if request.method != "GET":
-                raise answers.method_not_allowed(request.method)
+                raise answers.method_not_allowed()
             call.verb = "discover"
             return _discovered(request, asked, self._store.kinds)
         kind = self._kind(asked)
         call.verb = self._verb(request.method, asked, kind)
         call.warnings += fieldvalidation.of_kind(kind)
-        is_list = call.verb in {"list", "deletecollection"} and not flag(request.query_params, "watch")
-        call.form = accept.form(request.headers.get("accept"), _SHAPES)
-        accept.require_fit(call.form, is_list=is_list)  # before anything is written
-        call.include = tables.include_object(request.query_params.get("includeObject", ""))
+        if call.verb == "list" and flag(call.query, "watch"):
+            call.verb = "watch"
+        call.take_form(request.headers.get("accept"))  # before anything is written
         if request.method == "GET":
-            return self._read(request, kind, asked, call)
+            return self._read(kind, asked, call)
         if self._writing >= _MAX_WRITES:
             raise answers.too_many(f"there are {_MAX_WRITES} writes under way already; try again later")
         self._writing += 1
         try:
-            with fieldvalidation.asking(request.query_params, call.verb, call.warnings):
+            with fieldvalidation.asking(call.query, call.verb, call.warnings):
                 return await self._write(request, kind, asked, call)
         finally:
             self._writing -= 1
 
     def _own(self, path: str, request: Request) -> Response | None:
-        """What every service answers about itself, and the version."""
+        """What every service answers about itself, and what is the same whatever there is."""
         match path:
             case "/healthz" | "/livez":
                 return healthz(request)
@@ -156,6 +157,8 @@ class Api:
                 return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
             case "/version" | "/version/":
                 return _json(discovery.version())
+            case "/openapi/v2" if request.method == "GET":
+                return Response(openapiv2.document(), media_type=openapiv2.MEDIA)
         return None
 
     def _kind(self, target: Target) -> Kind:
@@ -181,19 +184,21 @@ class Api:
             or (is_everywhere and verb in {"create", "deletecollection"})
             or verb not in kind.verbs
         ):
-            raise answers.method_not_allowed(method)
+            raise answers.method_not_allowed()
         return verb
 
     # --- reading ------------------------------------------------------------------------------------------------
 
-    def _read(self, request: Request, kind: Kind, target: Target, call: _Call) -> Response | Wish:
-        query = request.query_params
-        if flag(query, "watch"):
+    def _read(self, kind: Kind, target: Target, call: _Call) -> Response | Wish:
+        query = call.query
+        if call.verb == "watch":
             if len(self.watches) >= self.watches.limit:
                 raise answers.too_many(f"there are {self.watches.limit} watches already; try again later")
-            return reads.wish(kind, list_options(query, kind, target), call.shaped(kind))
+            return reads.wish(kind, list_options(query, kind, target), call.shaped(kind), self._store.revision)
         if call.verb == "list":
             return call.list(kind, reads.listed(self._store, kind, list_options(query, kind, target)))
+        if (asked := revision_of(query)) > self._store.revision:
+            raise answers.too_new(asked, self._store.revision)
         found = self._store.get(Place(kind.resource, target.namespace, target.name))
         if found is None:
             raise answers.not_found(kind, target.name)
@@ -202,9 +207,9 @@ class Api:
     # --- writing ------------------------------------------------------------------------------------------------
 
     async def _write(self, request: Request, kind: Kind, target: Target, call: _Call) -> Response:
-        dry = is_dry_run(request.query_params, options=OPTIONS.get(call.verb, "DeleteOptions"))
+        dry = is_dry_run(call.query, options=OPTIONS.get(call.verb, "DeleteOptions"))
         objects = guard.OBJECTS if kind.is_custom else guard.CORE_OBJECTS
-        who = self._manager(request, call.verb)
+        who = self._manager(request, call)
         match call.verb:
             case "create":
                 _, whole = await _body(request, kind, objects)
@@ -220,32 +225,32 @@ class Api:
                 taken = guard.PATCHES if kind.is_custom else (*guard.PATCHES, guard.STRATEGIC_PATCH)
                 change = await _body(request, kind, taken)
                 if change[0] == guard.APPLY_PATCH:
-                    force = flag(request.query_params, "force")
+                    force = flag(call.query, "force")
                     done = await self.writer.apply(kind, target, change[1], who, force=force, is_dry_run=dry)
                     return call.object(kind, done[0], 201 if done[1] else 200)
                 return call.object(kind, await self.writer.patch(kind, target, change, manager=who, is_dry_run=dry))
             case _:
                 return await self._delete(request, kind, target, call)
 
-    def _manager(self, request: Request, verb: str) -> str:
+    def _manager(self, request: Request, call: _Call) -> str:
         """Who writes, as ``managedFields`` will name it."""
-        if verb not in OPTIONS:
+        if (verb := call.verb) not in OPTIONS:
             return ""
         sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         is_apply = verb == "patch" and sent == guard.APPLY_PATCH
         agent = request.headers.get("user-agent", "")
-        return managers.named(request.query_params, agent, OPTIONS[verb], is_apply=is_apply)
+        return managers.named(call.query, agent, OPTIONS[verb], is_apply=is_apply)
 
     async def _delete(self, request: Request, kind: Kind, target: Target, call: _Call) -> Response:
         data = await body.read_bytes(request)
         asked: Any = None
         if data:
-            asked = await body.parse(guard.content_type(request.headers, guard.OBJECTS), data)
-        each = asked_for(asked, request.query_params)
-        dry = is_dry_run(request.query_params, asked, options="DeleteOptions")
+            asked = await body.parse(guard.content_type(request.headers, guard.CORE_OBJECTS), data)
+        each = asked_for(asked, call.query)
+        dry = is_dry_run(call.query, asked, options="DeleteOptions")
         if call.verb == "delete":
             return call.object(kind, await self.deleter.delete(kind, target, each, is_dry_run=dry))
-        options = list_options(request.query_params, kind, target)
+        options = list_options(call.query, kind, target)
         deleted = await self.deleter.delete_collection(kind, options.is_wanted, each, is_dry_run=dry)
         return call.list(kind, reads.Part(deleted, {"resourceVersion": str(self._store.revision)}))
 
@@ -253,11 +258,19 @@ class Api:
 class _Call:
     """What a request turned out to ask for, the form of its answer, and what its client is warned of."""
 
-    def __init__(self) -> None:
+    def __init__(self, query: Query) -> None:
+        self.query = query
         self.verb = "other"
         self.warnings: list[str] = []
         self.form = Form()
         self.include = ""
+
+    def take_form(self, accepted: str | None) -> None:
+        """Settle the form of the answer; raises ApiError 406 and 400 where there is none such."""
+        self.form = accept.form(accepted, _SHAPES)
+        accept.require_fit(self.form, is_list=self.verb in {"list", "deletecollection"}, is_watch=self.verb == "watch")
+        if self.form.shape == accept.TABLE:
+            self.include = tables.include_object(self.query.get("includeObject", ""))
 
     def object(self, kind: Kind, whole: Object, status: int = 200) -> Response:
         """The answer with one object, or with a Status."""
@@ -335,8 +348,8 @@ def _no_page() -> Response:
     return Response("404 page not found\n", 404, headers, media_type="text/plain")
 
 
-def _refusal(error: ApiError) -> Response:
-    answer = _json(error.body(), error.status)
+def _refusal(error: ApiError, media: str) -> Response:
+    answer = _said(error.body(), error.status, media)
     if wait_s := error.details.get("retryAfterSeconds"):
         answer.headers["retry-after"] = str(wait_s)
     if error.status in {408, 413}:  # the rest of the body may not have been read: the connection cannot go on

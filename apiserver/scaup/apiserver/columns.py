@@ -16,10 +16,10 @@ import orjson
 Step = Callable[[Any], Iterable[Any]]
 
 _TOKEN: Final = re.compile(
-    r"""\.(?P<name>(?:\\.|[^.\[\\])+)"""
+    r"""(?P<all>\[\s*\*\s*\]|\.\*)"""
+    r"""|\.(?P<name>(?:\\.|[^.\[\\])+)"""
     r"""|\[\s*(?P<quote>['"])(?P<quoted>(?:\\.|(?!(?P=quote)).)*)(?P=quote)\s*\]"""
     r"""|\[\s*(?P<index>-?\d+)\s*\]"""
-    r"""|(?P<all>\[\s*\*\s*\]|\.\*)"""
     r"""|\[\?\(\s*@(?P<path>[^=!<>]*?)\s*(?:(?P<operator>==|!=)\s*(?P<value>[^)]*?)\s*)?\)\]"""
 )
 

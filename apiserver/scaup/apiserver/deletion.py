@@ -14,7 +14,7 @@ from scaup.apiserver.answers import ApiError
 from scaup.apiserver.kinds import NAMESPACES, Kind
 from scaup.apiserver.objects import Decision, Object, Preconditions, Put
 from scaup.apiserver.paths import Target
-from scaup.apiserver.query import Query, flag, whole_number
+from scaup.apiserver.query import Query, deletion
 from scaup.apiserver.selectors import Test
 from scaup.apiserver.store import Place, Store
 from scaup.apiserver.window import name_of
@@ -80,7 +80,7 @@ class Deleter:
 
 def asked_for(options: Any, query: Query) -> Preconditions:
     """What a DeleteOptions body says, or the query where there is none; raises ApiError 400 and 422 for nonsense."""
-    given = _of_query(query) if options is None else _of_body(options)
+    given = deletion(query) if options is None else _of_body(options)
     policy, orphans = given.get("propagationPolicy"), given.get("orphanDependents")
     found = []
     if policy is not None and orphans is not None:
@@ -103,15 +103,4 @@ def _of_body(options: Any) -> dict[str, Any]:
     if (called := given.get("kind") or "DeleteOptions") != "DeleteOptions":
         why = f'no kind "{called}" is registered for version "{given.get("apiVersion") or ""}"'
         raise answers.bad_request(f"{why}: the body of a deletion must be DeleteOptions")
-    return given
-
-
-def _of_query(query: Query) -> dict[str, Any]:
-    given: dict[str, Any] = {"preconditions": {k: query[k] for k in ("uid", "resourceVersion") if k in query}}
-    if "gracePeriodSeconds" in query:
-        whole_number(query["gracePeriodSeconds"], "gracePeriodSeconds")
-    if "propagationPolicy" in query:
-        given["propagationPolicy"] = query["propagationPolicy"]
-    if "orphanDependents" in query:
-        given["orphanDependents"] = flag(query, "orphanDependents")
     return given

@@ -158,6 +158,7 @@ NAMESPACES: Final = Kind(
     False,
     True,
     False,
+    selectable=frozenset({"status.phase"}),
     verbs=tuple(verb for verb in _VERBS if verb != "deletecollection"),
 )
 CRDS: Final = Kind(
@@ -189,7 +190,12 @@ def _review(group: str, kind: str) -> Kind:
 
 BUILT_IN: Final = (
     NAMESPACES,
-    Kind("", "v1", "services", "Service", ("svc",), ("all",), has_status=True, is_custom=False),
+    Kind(
+        *("", "v1", "services", "Service", ("svc",), ("all",)),
+        has_status=True,
+        is_custom=False,
+        selectable=frozenset({"spec.clusterIP", "spec.type"}),
+    ),
     Kind("", "v1", "configmaps", "ConfigMap", ("cm",), is_custom=False),
     Kind("", "v1", "secrets", "Secret", is_custom=False, selectable=frozenset({"type"})),
     Kind("", "v1", "events", "Event", ("ev",), is_custom=False, selectable=_EVENT_FIELDS),

@@ -211,6 +211,8 @@ def with_status(kind: Kind, present: Object, body: Object) -> Object:
     if status is not None and not isinstance(status, dict):
         raise answers.invalid(kind, present["metadata"]["name"], [answers.wrong("status", status, "must be an object")])
     made = {k: v for k, v in without_revision(present).items() if k != "status"}
+    if kind.resource == NAMESPACES.resource and not (status or {}).get("phase"):  # it is one or the other
+        status = {**(status or {}), "phase": "Terminating" if "deletionTimestamp" in made["metadata"] else "Active"}
     return made | ({"status": status} if status is not None else {})
 
 

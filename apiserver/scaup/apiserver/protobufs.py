@@ -1,13 +1,15 @@
-"""Objects in Kubernetes' protobuf form, which ``kubectl create namespace|configmap|secret|service`` and ``auth`` send.
+"""Objects in Kubernetes' protobuf form, which programs on client-go send, and some commands of kubectl. Pure.
 
-Pure. Only what is read: numbers and types are those of ``k8s.io/api`` (``core/v1``) and ``apimachinery`` (``meta/v1``,
-``runtime.Unknown``). Answers are JSON, which those clients take as well.
+Only what is read: numbers and types are those of ``k8s.io/api`` (``core/v1``, ``coordination/v1``,
+``authorization/v1``) and ``apimachinery`` (``meta/v1``, ``runtime.Unknown``). Answers are JSON, which those clients
+take as well.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 MAGIC: Final = b"k8s\x00"
@@ -16,7 +18,9 @@ _LONGEST_VARINT: Final = 10
 _DEEPEST: Final = 10
 
 Field = tuple[str, str]
-"""Name and type: ``text``, ``bytes``, ``int``, ``bool``, ``int-or-text``, a message; ``[…]`` is many, ``{…}`` a map."""
+"""Name and type: ``text``, ``bytes``, ``int``, ``count`` (an int that is left out where it is 0), ``bool``,
+``int-or-text``, ``time``, ``microtime``, a message; ``[…]`` is many, ``{…}`` a map.
+"""
 _META: Final = {
     1: ("name", "text"),
     2: ("generateName", "text"),
@@ -40,7 +44,63 @@ _MESSAGES: Final[Mapping[str, Mapping[int, Field]]] = {
         6: ("controller", "bool"),
         7: ("blockOwnerDeletion", "bool"),
     },
-    "Namespace": {1: ("metadata", "Meta")},
+    "Time": {1: ("seconds", "int"), 2: ("nanos", "int")},
+    "DeleteOptions": {
+        1: ("gracePeriodSeconds", "int"),
+        2: ("preconditions", "Preconditions"),
+        3: ("orphanDependents", "bool"),
+        4: ("propagationPolicy", "text"),
+        5: ("dryRun", "[text]"),
+    },
+    "Preconditions": {1: ("uid", "text"), 2: ("resourceVersion", "text")},
+    "Lease": {1: ("metadata", "Meta"), 2: ("spec", "LeaseSpec")},
+    "LeaseSpec": {
+        1: ("holderIdentity", "text"),
+        2: ("leaseDurationSeconds", "int"),
+        3: ("acquireTime", "microtime"),
+        4: ("renewTime", "microtime"),
+        5: ("leaseTransitions", "int"),
+        6: ("strategy", "text"),
+        7: ("preferredHolder", "text"),
+    },
+    "Event": {
+        1: ("metadata", "Meta"),
+        2: ("involvedObject", "Reference"),
+        3: ("reason", "text"),
+        4: ("message", "text"),
+        5: ("source", "EventSource"),
+        6: ("firstTimestamp", "time"),
+        7: ("lastTimestamp", "time"),
+        8: ("count", "count"),
+        9: ("type", "text"),
+        10: ("eventTime", "microtime"),
+        11: ("series", "EventSeries"),
+        12: ("action", "text"),
+        13: ("related", "Reference"),
+        14: ("reportingComponent", "text"),
+        15: ("reportingInstance", "text"),
+    },
+    "EventSource": {1: ("component", "text"), 2: ("host", "text")},
+    "EventSeries": {1: ("count", "count"), 2: ("lastObservedTime", "microtime")},
+    "Reference": {
+        1: ("kind", "text"),
+        2: ("namespace", "text"),
+        3: ("name", "text"),
+        4: ("uid", "text"),
+        5: ("apiVersion", "text"),
+        6: ("resourceVersion", "text"),
+        7: ("fieldPath", "text"),
+    },
+    "Namespace": {1: ("metadata", "Meta"), 2: ("spec", "NamespaceSpec"), 3: ("status", "NamespaceStatus")},
+    "NamespaceSpec": {1: ("finalizers", "[text]")},
+    "NamespaceStatus": {1: ("phase", "text"), 2: ("conditions", "[NamespaceCondition]")},
+    "NamespaceCondition": {
+        1: ("type", "text"),
+        2: ("status", "text"),
+        4: ("lastTransitionTime", "time"),
+        5: ("reason", "text"),
+        6: ("message", "text"),
+    },
     "ConfigMap": {
         1: ("metadata", "Meta"),
         2: ("data", "{text}"),
@@ -54,7 +114,26 @@ _MESSAGES: Final[Mapping[str, Mapping[int, Field]]] = {
         4: ("stringData", "{text}"),
         5: ("immutable", "bool"),
     },
-    "Service": {1: ("metadata", "Meta"), 2: ("spec", "ServiceSpec")},
+    "Service": {1: ("metadata", "Meta"), 2: ("spec", "ServiceSpec"), 3: ("status", "ServiceStatus")},
+    "ServiceStatus": {1: ("loadBalancer", "LoadBalancer"), 2: ("conditions", "[Condition]")},
+    "LoadBalancer": {1: ("ingress", "[LoadBalancerIngress]")},
+    "LoadBalancerIngress": {
+        1: ("ip", "text"),
+        2: ("hostname", "text"),
+        3: ("ipMode", "text"),
+        4: ("ports", "[PortStatus]"),
+    },
+    "PortStatus": {1: ("port", "int"), 2: ("protocol", "text"), 3: ("error", "text")},
+    "Condition": {
+        1: ("type", "text"),
+        2: ("status", "text"),
+        3: ("observedGeneration", "count"),
+        4: ("lastTransitionTime", "time"),
+        5: ("reason", "text"),
+        6: ("message", "text"),
+    },
+    "SessionAffinity": {1: ("clientIP", "ClientIP")},
+    "ClientIP": {1: ("timeoutSeconds", "int")},
     "ServiceSpec": {
         1: ("ports", "[Port]"),
         2: ("selector", "{text}"),
@@ -62,17 +141,27 @@ _MESSAGES: Final[Mapping[str, Mapping[int, Field]]] = {
         4: ("type", "text"),
         5: ("externalIPs", "[text]"),
         7: ("sessionAffinity", "text"),
+        8: ("loadBalancerIP", "text"),
+        9: ("loadBalancerSourceRanges", "[text]"),
         10: ("externalName", "text"),
+        11: ("externalTrafficPolicy", "text"),
+        12: ("healthCheckNodePort", "count"),
         13: ("publishNotReadyAddresses", "bool"),
+        14: ("sessionAffinityConfig", "SessionAffinity"),
+        17: ("ipFamilyPolicy", "text"),
         18: ("clusterIPs", "[text]"),
+        19: ("ipFamilies", "[text]"),
+        20: ("allocateLoadBalancerNodePorts", "bool"),
+        21: ("loadBalancerClass", "text"),
         22: ("internalTrafficPolicy", "text"),
+        23: ("trafficDistribution", "text"),
     },
     "Port": {
         1: ("name", "text"),
         2: ("protocol", "text"),
         3: ("port", "int"),
         4: ("targetPort", "int-or-text"),
-        5: ("nodePort", "int"),
+        5: ("nodePort", "count"),
         6: ("appProtocol", "text"),
     },
     "SelfSubjectAccessReview": {1: ("metadata", "Meta"), 2: ("spec", "Access")},
@@ -94,6 +183,9 @@ _MESSAGES: Final[Mapping[str, Mapping[int, Field]]] = {
 }
 KINDS: Final = {
     "ConfigMap": "v1",
+    "DeleteOptions": "",  # of every group and version
+    "Event": "v1",
+    "Lease": "coordination.k8s.io/v1",
     "Namespace": "v1",
     "Secret": "v1",
     "SelfSubjectAccessReview": "authorization.k8s.io/v1",
@@ -115,7 +207,7 @@ def decoded(data: bytes) -> dict[str, Any]:
     outer = _message("Unknown", data[len(MAGIC) :], 0)
     about = outer.get("about", {})
     kind = about.get("kind", "")
-    if about.get("apiVersion") != KINDS.get(kind, "?"):
+    if kind not in KINDS or about.get("apiVersion") != (KINDS[kind] or about.get("apiVersion")):
         raise ProtobufError(f"only {', '.join(KINDS)} are read in it, not {kind or 'an unnamed kind'}")
     return {**about, **_message(kind, outer.get("raw", b""), 0)}
 
@@ -146,9 +238,14 @@ def _entry(kind: str, data: int | bytes, depth: int) -> tuple[str, Any]:
 
 def _value(kind: str, value: int | bytes, depth: int) -> Any:
     match kind:
-        case "int":
+        case "int" | "count":
             number = _need_int(value)
-            return number - (1 << 64) if number >> 63 else number
+            number = number - (1 << 64) if number >> 63 else number
+            return number if number or kind == "int" else None
+        case "time" | "microtime":
+            return _time(
+                _message("Time", _need_bytes(value), depth + 1), "seconds" if kind == "time" else "microseconds"
+            )
         case "bool":
             return bool(_need_int(value))
         case "raw":
@@ -164,6 +261,18 @@ def _value(kind: str, value: int | bytes, depth: int) -> Any:
             found = _message("IntOrText", _need_bytes(value), depth + 1)
             return found.get("text") if found.get("type") else found.get("int", 0)
     return _message(kind, _need_bytes(value), depth + 1)
+
+
+def _time(found: dict[str, Any], precision: str) -> str | None:
+    """The time as text; none where nothing is said of it."""
+    if not found:
+        return None
+    try:
+        moment = datetime.fromtimestamp(found.get("seconds", 0), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise ProtobufError(f"a time in it is none: {error}") from error
+    moment = moment.replace(microsecond=min(max(found.get("nanos", 0) // 1000, 0), 999_999))
+    return moment.isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:

@@ -7,7 +7,8 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+from urllib.parse import unquote_plus
 
 import orjson
 
@@ -23,6 +24,9 @@ Query = Mapping[str, str]
 
 OPTIONS: Final = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
 """What Kubernetes calls the options of a write, by its verb; those of a deletion stand in its body too."""
+
+
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Continuation:
 
 @dataclass(frozen=True, slots=True)
 class ListOptions:
-    """``revision`` None: whatever is now (unset), 0: the same, and for a watch the present state first."""
+    """``revision`` None or 0: whatever is now. ``initial_events``: a watch begins with the present state."""
 
     is_wanted: Test
     is_selective: bool
@@ -60,28 +64,42 @@ class ListOptions:
     timeout_s: float | None
 
 
+def parsed(text: bytes) -> Query:
+    """A URL's query as Kubernetes reads it: of a key that stands twice the first, and nothing of what is malformed."""
+    found: dict[str, str] = {}
+    for part in text.decode("latin-1").split("&"):
+        name, _, value = part.partition("=")
+        if part and ";" not in part and not _BAD_ESCAPE.search(part):
+            name, value = unquote_plus(name), unquote_plus(value)
+            if name == "dryRun" and name in found:  # a list: who asks twice for a dry run means one
+                value = f"{found.pop(name)},{value}"
+            found.setdefault(name, value)
+    return found
+
+
 def list_options(query: Query, kind: Kind, target: Target) -> ListOptions:
-    """Read ListOptions; raises ApiError 400 naming the parameter that is wrong. A name in the path selects it."""
+    """Read ListOptions; raises ApiError 400 naming the parameter that is wrong."""
     fields = query.get("fieldSelector", "")
-    if target.name:
-        fields = ",".join(part for part in (f"metadata.name={target.name}", fields) if part)
     labels = query.get("labelSelector", "")
     is_wanted = both(label_selector(labels), field_selector(fields, kind))
     if target.namespace:
         is_wanted = both(lambda whole: whole["metadata"].get("namespace") == target.namespace, is_wanted)
     text = query.get("resourceVersion", "")
     match = query.get("resourceVersionMatch", "")
-    initial_events = flag(query, "sendInitialEvents")
+    is_of_now = text in {"", "0"}
+    initial_events = flag(query, "sendInitialEvents") if "sendInitialEvents" in query else is_of_now
     after = query.get("continue", "")
     if found := _problems(query, text, match):
         raise answers.invalid_options(found)
-    timeout_s = _number(query, "timeoutSeconds")
+    timeout_s, limit = _number(query, "timeoutSeconds"), _number(query, "limit")
+    if limit > 0 and not match and not is_of_now:
+        match = "Exact"  # what a limit has always meant
     return ListOptions(
         is_wanted,
         bool(labels or fields),
         _revision(text),
         match,
-        _number(query, "limit"),
+        limit,
         Continuation.parse(after) if after else None,
         flag(query, "allowWatchBookmarks"),
         initial_events,
@@ -102,15 +120,20 @@ def _problems(query: Query, revision: str, match: str) -> list[Problem]:
             why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
             found.append(forbidden_field(path, why))
         return found if match in {"", "NotOlderThan"} else [*found, unsupported(path, match, ("NotOlderThan",))]
-    if "sendInitialEvents" in query:
-        found.append(forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     if match and not revision:
         found.append(forbidden_field(path, f"{path} is forbidden unless resourceVersion is provided"))
     if match == "Exact" and revision == "0":
         found.append(forbidden_field(path, f'{path} "exact" is forbidden for resourceVersion "0"'))
     if match not in {"", "Exact", "NotOlderThan"}:
         found.append(unsupported(path, match, ("Exact", "NotOlderThan", "")))
+    if "sendInitialEvents" in query:
+        found.append(forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     return found
+
+
+def revision_of(query: Query) -> int:
+    """The resourceVersion that a ``get`` must not be older than; 0 for any."""
+    return _revision(query.get("resourceVersion", "")) or 0
 
 
 def flag(query: Query, name: str) -> bool:
@@ -118,12 +141,24 @@ def flag(query: Query, name: str) -> bool:
     return query[name].lower() not in {"false", "0"} if name in query else False
 
 
+def deletion(query: Query) -> dict[str, Any]:
+    """The DeleteOptions that a query says, as a body would have them; raises ApiError 400."""
+    found: dict[str, Any] = {"preconditions": {key: query[key] for key in ("uid", "resourceVersion") if key in query}}
+    if "propagationPolicy" in query:
+        found["propagationPolicy"] = query["propagationPolicy"]
+    if "orphanDependents" in query:
+        found["orphanDependents"] = flag(query, "orphanDependents")
+    if "gracePeriodSeconds" in query:
+        found["gracePeriodSeconds"] = _number(query, "gracePeriodSeconds")
+    return found
+
+
 def is_dry_run(query: Query, body: object = None, *, options: str) -> bool:
     """Whether the request only asks what would be; raises ApiError 422 for a mode that is not ``All``.
 
     ``options`` is what Kubernetes calls the options of such a request: ``CreateOptions`` and the like.
     """
-    asked = [query["dryRun"]] if "dryRun" in query else []
+    asked = query["dryRun"].split(",") if "dryRun" in query else []
     if isinstance(body, dict) and isinstance(body.get("dryRun"), list):
         asked += body["dryRun"]
     if any(mode != "All" for mode in asked):
@@ -133,22 +168,22 @@ def is_dry_run(query: Query, body: object = None, *, options: str) -> bool:
 
 
 def _number(query: Query, name: str) -> int:
-    return whole_number(query.get(name, "") or "0", name)
-
-
-def whole_number(text: str, name: str) -> int:
-    """The number in a parameter; raises ApiError 400 where there is none."""
-    if not re.fullmatch(r"-?[0-9]{1,18}", text):
-        raise answers.bad_request(f"{name}: strconv.ParseInt: parsing {_quoted(text)}: invalid syntax")
+    text = query.get(name, "0")
+    if why := _misfit(text, r"[+-]?[0-9]+", (1 << 63) - 1):
+        raise answers.bad_request(f"{name}: strconv.ParseInt: {why}")
     return int(text)
 
 
 def _revision(text: str) -> int | None:
-    if text and not re.fullmatch(r"[0-9]{1,19}", text):
-        why = f"Invalid value: {_quoted(text)}: strconv.ParseUint: parsing {_quoted(text)}: invalid syntax"
-        raise answers.bad_request(f"invalid resource version: resourceVersion: {why}")
+    if text and (why := _misfit(text, r"[0-9]+", (1 << 64) - 1)):
+        said = f"Invalid value: {shown(text)}: strconv.ParseUint: {why}"
+        raise answers.bad_request(f"invalid resource version: resourceVersion: {said}")
     return int(text) if text else None
 
 
-def _quoted(text: str) -> str:
-    return shown(text[:200])
+def _misfit(text: str, form: str, largest: int) -> str:
+    """Why this is no number, in the words of Go; nothing where it is one."""
+    if not re.fullmatch(form, text):
+        return f"parsing {shown(text)}: invalid syntax"
+    # a text of thousands of digits is not to be worked on: neither is it in range
+    return f"parsing {shown(text)}: value out of range" if len(text) > 1000 or abs(int(text)) > largest else ""

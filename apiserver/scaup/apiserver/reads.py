@@ -48,14 +48,7 @@ def listed(store: Store, kind: Kind, options: ListOptions) -> Part:
     return Part([in_version(one, kind) for one in found], metadata)
 
 
-def wish(kind: Kind, options: ListOptions, shaped: Shaped) -> Wish:
-    """The watch that was asked for: a resourceVersion of 0, or none, means the present state first."""
-    return Wish(
-        kind,
-        shaped,
-        options.is_wanted,
-        None if options.initial_events else (options.revision or None),
-        options.bookmarks,
-        options.initial_events and options.bookmarks,
-        options.timeout_s,
-    )
+def wish(kind: Kind, options: ListOptions, shaped: Shaped, now: int) -> Wish:
+    """The watch that was asked for: the present state first, or what comes after a revision, or after ``now``."""
+    revision = options.revision or (0 if options.initial_events else now)
+    return Wish(kind, shaped, options.is_wanted, revision, options.initial_events, options.bookmarks, options.timeout_s)

@@ -5,20 +5,23 @@ Columns of custom kinds are those of their CRD (``additionalPrinterColumns``), t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from scaup.apiserver import answers, columns
 from scaup.apiserver.kinds import CRDS, NAMESPACES, Column, Kind, Resource
 from scaup.apiserver.objects import Object
+from scaup.apiserver.shown import shown
 
 _META: Final = "meta.k8s.io/v1"
 _NONE: Final = "<none>"
 _UNKNOWN: Final = "<unknown>"
 _NAME: Final = Column("Name", "string", ".metadata.name", 0, "name", "Name of the object, unique in its namespace.")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([.,]\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+"""RFC 3339, as Go reads it."""
+_BEYOND: Final = 1 << 63
 _AGE: Final = Column("Age", "date", ".metadata.creationTimestamp", 0, "", "How long ago it was made.")
 
 
@@ -130,13 +133,13 @@ def _value(column: Column, whole: Object, now: datetime) -> Any:
     value = found[0]
     match column.type:
         case "string":
-            return value if isinstance(value, str) else orjson.dumps(value).decode()
+            return value if isinstance(value, str) else shown(value)
         case "date":
             return _date(value, now) if isinstance(value, str) else None
         case "boolean":
             return value if isinstance(value, bool) else None
         case "integer":
-            return int(value) if _is_number(value) else None
+            return _whole_number(value) if _is_number(value) else None
         case "number":
             return value if _is_number(value) else None
     return None
@@ -146,10 +149,20 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _whole_number(value: float) -> int:
+    """What Go makes of it in 64 bits: what is too large for them is the smallest there is."""
+    whole = int(value)
+    return whole if -_BEYOND <= whole < _BEYOND else -_BEYOND
+
+
 def _date(text: str, now: datetime) -> str:
+    if text in {"", "0001-01-01T00:00:00Z"}:
+        return _UNKNOWN
+    if not _TIME.fullmatch(text):
+        return "<invalid>"
     try:
-        return age(datetime.fromisoformat(text).astimezone(UTC), now)
-    except ValueError:
+        return age(datetime.fromisoformat(text), now)
+    except (ValueError, OverflowError):
         return "<invalid>"
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 from starlette.types import Receive, Send
 
-from scaup.apiserver.answers import ApiError, expired
+from scaup.apiserver.answers import ApiError, expired, too_new
 from scaup.apiserver.kinds import Kind
 from scaup.apiserver.objects import Object, in_version, with_revision
 from scaup.apiserver.selectors import Test
@@ -32,17 +32,17 @@ _JSON: Final = [(b"content-type", b"application/json"), (b"cache-control", b"no-
 class Wish:
     """What a watch asks for.
 
-    ``shaped`` makes of an object what the client sees of it, told whether it is the first. ``revision`` None: the
-    present state first, as ADDED. ``initial_mark``: after the present state a bookmark that says so
-    (``sendInitialEvents``). ``timeout_s`` None: the server decides.
+    ``shaped`` makes of an object what the client sees of it, told whether it is the first. ``initial``: the present
+    state first, as ADDED, which must not be older than ``revision``; with ``bookmarks`` one follows it that says so
+    (``sendInitialEvents``). Else the changes after ``revision``. ``timeout_s`` None: the server decides.
     """
 
     kind: Kind
     shaped: Shaped
     is_wanted: Test
-    revision: int | None
+    revision: int
+    initial: bool
     bookmarks: bool = False
-    initial_mark: bool = False
     timeout_s: float | None = None
 
 
@@ -96,16 +96,19 @@ class _Watch:
         self._shelf = shelf
         self._wish = wish
         self._began_at = store.revision
-        self._present = list(shelf.objects.values()) if wish.revision is None else []
+        self._present = list(shelf.objects.values()) if wish.initial else []
         self._position = shelf.window.end
         self._refused: ApiError | None = None
-        if wish.revision is not None:
-            try:
-                self._position = shelf.window.position_after(wish.revision)
-            except ApiError as gone:
-                self._refused = gone
-            if wish.revision > store.revision:  # of another bucket, before this one: only listing again helps
-                self._refused = expired(f"the resource version {wish.revision} is not of this store ({store.revision})")
+        if wish.initial:
+            if wish.revision > store.revision:
+                self._refused = too_new(wish.revision, store.revision)
+            return
+        try:
+            self._position = shelf.window.position_after(wish.revision)
+        except ApiError as gone:
+            self._refused = gone
+        if wish.revision > store.revision:  # of another bucket, before this one: only listing again helps
+            self._refused = expired(f"the resource version {wish.revision} is not of this store ({store.revision})")
 
     async def run(self, wake: asyncio.Event, watches: Watches) -> AsyncIterator[bytes]:
         """The lines, as many at a time as there are; the client's pace is that of the one who takes them."""
@@ -140,7 +143,7 @@ class _Watch:
         wanted = [one for one in present if self._wish.is_wanted(one)]
         for start in range(0, len(wanted), 500):
             yield b"".join(self._event("ADDED", one) for one in wanted[start : start + 500])
-        if self._wish.initial_mark:
+        if self._wish.initial and self._wish.bookmarks:
             yield self._bookmark({"annotations": {"k8s.io/initial-events-end": "true"}}, self._began_at)
 
     def _lines(self, change: Change) -> Iterable[bytes]:
