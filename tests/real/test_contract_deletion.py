@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.contract import MERGE, Server
-from tests.support.ponds import is_gone, made, owner_of, patched, pond, reed, until_gone
+from tests.support.ponds import is_gone, made, owner_of, patched, pond, reed, until_collector_knows, until_gone
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.real
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.real
 def test_many_are_deleted_as_is_asked(server: Server, ponds: str, reeds: str, in_query: bool) -> None:
     owner = made(server, ponds, pond("owner"))
     made(server, reeds, reed("kept", {"ownerReferences": [owner_of(owner)]}))
+    until_collector_knows(server, reeds, owner)
     orphan = {"propagationPolicy": "Orphan"}
     refused = server.request("DELETE", ponds, {"propagationPolicy": "Never"})
     assert (refused.status, refused.body["reason"]) == (422, "Invalid")
@@ -32,6 +33,7 @@ def test_a_deletion_without_a_policy_does_not_undo_one_that_waits(server: Server
     owner = made(server, ponds, pond("owner"))
     about = {"ownerReferences": [owner_of(owner, blockOwnerDeletion=True)], "finalizers": ["a.test/x"]}
     made(server, reeds, reed("held", about))
+    until_collector_knows(server, reeds, owner)
     server.request("DELETE", f"{ponds}/owner", {"propagationPolicy": "Foreground"})
     again = server.request("DELETE", f"{ponds}/owner").body
     assert (again["kind"], again["metadata"]["finalizers"]) == ("Pond", ["foregroundDeletion"])
@@ -42,6 +44,7 @@ def test_a_deletion_without_a_policy_does_not_undo_one_that_waits(server: Server
 def test_the_last_deletion_says_what_becomes_of_dependents(server: Server, ponds: str, reeds: str) -> None:
     owner = made(server, ponds, pond("owner", {"finalizers": ["a.test/x"]}))
     made(server, reeds, reed("kept", {"ownerReferences": [owner_of(owner)]}))
+    until_collector_knows(server, reeds, owner)
     server.request("DELETE", f"{ponds}/owner")
     again = server.request("DELETE", f"{ponds}/owner", {"propagationPolicy": "Orphan"}).body
     assert again["metadata"]["finalizers"] == ["a.test/x", "orphan"]
@@ -256,6 +259,7 @@ def test_objects_that_are_not_served_go_with_their_definition(server: Server, na
     unserved = [{"op": "replace", "path": "/spec/versions/0/served", "value": False}]
     sent = {"Content-Type": "application/json-patch+json"}
     assert server.request("PATCH", crd, unserved, sent).status == 200
+    wait_for(lambda: server.request("GET", grebes).status == 404, "the kind is not served")
     server.request("DELETE", crd)
     until_gone(server, crd)
     made(server, CRDS, definition("grebes", "Grebe"))

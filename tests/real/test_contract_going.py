@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.contract import Server
-from tests.support.ponds import is_gone, made, owner_of, patched, pond, reed, until_gone
+from tests.support.ponds import is_gone, made, owner_of, patched, pond, reed, until_collector_knows, until_gone
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.real
@@ -138,6 +138,7 @@ def test_an_owner_waits_for_what_blocks_it(server: Server, ponds: str, reeds: st
     reference = owner_of(owner, blockOwnerDeletion=True)
     made(server, reeds, reed("held", {"ownerReferences": [reference], "finalizers": ["a.test/x"]}))
     made(server, reeds, reed("free", {"ownerReferences": [reference]}))
+    until_collector_knows(server, reeds, owner)
     answer = server.request("DELETE", f"{ponds}/p", {"propagationPolicy": "Foreground"}).body
     assert answer["metadata"]["finalizers"] == ["foregroundDeletion"]
     until_gone(server, f"{reeds}/free")
@@ -154,6 +155,7 @@ def test_an_owner_waits_for_what_blocks_it(server: Server, ponds: str, reeds: st
 def test_orphans_stay_and_know_no_owner(server: Server, ponds: str, reeds: str) -> None:
     owner = made(server, ponds, pond())
     made(server, reeds, reed("r", {"ownerReferences": [owner_of(owner)]}))
+    until_collector_knows(server, reeds, owner)
     server.request("DELETE", f"{ponds}/p", {"propagationPolicy": "Orphan"})
     until_gone(server, f"{ponds}/p")
     assert "ownerReferences" not in server.request("GET", f"{reeds}/r").body["metadata"]

@@ -39,6 +39,13 @@ def owner_of(whole: Any, **more: Any) -> dict[str, Any]:
     return {"apiVersion": whole["apiVersion"], "kind": whole["kind"], "name": about["name"], "uid": about["uid"]} | more
 
 
+def until_collector_knows(server: Server, reeds: str, owner: Any) -> None:
+    """Wait until what collects garbage has seen all Reeds that there are: a cluster's hears of them a little later."""
+    lost = owner_of(owner, uid="11111111-1111-1111-1111-111111111111")
+    made(server, reeds, reed("lost", {"ownerReferences": [lost]}))
+    until_gone(server, f"{reeds}/lost")
+
+
 def labelled_reed(name: str, labels: dict[str, str], **spec: Any) -> dict[str, Any]:
     return {"apiVersion": "pond.test/v1", "kind": "Reed", "metadata": {"name": name, "labels": labels}, "spec": spec}
 
