@@ -9,34 +9,20 @@ import pytest
 import yaml
 
 from tests.support.contract import MERGE, ROOT, Answer, Server
+from tests.support.ponds import CRDS, definition, version
 from tests.support.refusals import causes
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.real
 
-CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 WRONG = yaml.safe_load((ROOT / "tests/support/wrongdefinitions.yaml").read_text())
 TEXT = {"type": "string"}
 SCHEMA = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"a": TEXT}}}}
 
 
-def version(name: str = "v1", schema: Any = SCHEMA, **more: Any) -> dict[str, Any]:
-    return {"name": name, "served": True, "storage": name == "v1", "schema": {"openAPIV3Schema": schema}} | more
-
-
 def crd(group: str = "mud.test", *versions: Any) -> dict[str, Any]:
     """A definition of the kind Mud."""
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"muds.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"kind": "Mud", "plural": "muds"},
-            "versions": list(versions) or [version()],
-        },
-    }
+    return definition(group, "Mud", "muds", *(versions or [version(SCHEMA)]))
 
 
 def require_refused(answer: Answer, case: Any) -> None:
@@ -49,7 +35,7 @@ def require_refused(answer: Answer, case: Any) -> None:
 
 @pytest.mark.parametrize("case", WRONG["schemas"], ids=[json.dumps(case["schema"])[:80] for case in WRONG["schemas"]])
 def test_a_schema_that_makes_no_sense_is_refused(server: Server, case: Any) -> None:
-    body = crd("mud.test", version(schema=case["schema"]))
+    body = crd("mud.test", version(case["schema"]))
     require_refused(server.request("POST", CRDS, body, dryRun="All"), case)
 
 
@@ -94,14 +80,14 @@ def test_what_objects_are_stored_by_stays(server: Server, namespace: str) -> Non
     ):
         found = causes(changed(server, group, change))
         assert found == {("FieldValueInvalid", field, f'Invalid value: "{value}": {immutable}')}
-    gone = changed(server, group, {"versions": [version("v2", storage=True)]})
+    gone = changed(server, group, {"versions": [version(SCHEMA, "v2", storage=True)]})
     assert {(reason, field) for reason, field, _ in causes(gone)} == {("FieldValueInvalid", "status.storedVersions[0]")}
 
 
 def test_a_field_that_a_version_names_can_be_selected_by(server: Server, namespace: str) -> None:
     group = "select.test"
     schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"b": {"type": "boolean"}}}}}
-    path = served(server, namespace, group, version(schema=schema, selectableFields=[{"jsonPath": ".spec.b"}]))
+    path = served(server, namespace, group, version(schema, selectableFields=[{"jsonPath": ".spec.b"}]))
     for name, value in (("yes", True), ("no", False)):
         made = server.request("POST", path, mud(group, name, b=value))
         assert made.status == 201, made.body
@@ -117,24 +103,24 @@ def test_a_field_that_a_version_names_can_be_selected_by(server: Server, namespa
 
 def test_a_deprecated_version_says_so_to_everyone_who_asks_for_it(server: Server, namespace: str) -> None:
     group = "old.test"
-    path = served(server, namespace, group, version(deprecated=True), version("v2"))
+    path = served(server, namespace, group, version(SCHEMA, deprecated=True), version(SCHEMA, "v2"))
     said = f'299 - "{group}/v1 Mud is deprecated; use {group}/v2 Mud"'
     wait_for(lambda: server.request("GET", path).headers.get("warning") == said, "it is deprecated")
     assert server.request("POST", path, mud(group, "one", a="x")).headers.get("warning") == said
     assert "warning" not in server.request("GET", path.replace("/v1/", "/v2/")).headers
-    old = version(deprecated=True, deprecationWarning='it is "old"')
-    assert changed(server, group, {"versions": [old, version("v2")]}).status == 200
+    old = version(SCHEMA, deprecated=True, deprecationWarning='it is "old"')
+    assert changed(server, group, {"versions": [old, version(SCHEMA, "v2")]}).status == 200
     wait_for(lambda: server.request("GET", path).headers.get("warning") == '299 - "it is \\"old\\""', "it says why")
 
 
 def test_a_null_in_a_list_says_nothing(server: Server) -> None:
     rules = {"type": "string", "x-kubernetes-validations": [None]}
-    body = crd("mud.test", version(schema={"type": "object", "properties": {"spec": rules}}))
+    body = crd("mud.test", version({"type": "object", "properties": {"spec": rules}}))
     where = "spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule"
     said = {("FieldValueRequired", where, "Required value: rule is not specified")}
     assert causes(server.request("POST", CRDS, body, dryRun="All")) == said
     spec = {"type": "string", "allOf": [None]}
-    body = crd("mud.test", version(schema={"type": "object", "properties": {"spec": spec}}))
+    body = crd("mud.test", version({"type": "object", "properties": {"spec": spec}}))
     assert server.request("POST", CRDS, body, dryRun="All").status == 201
 
 

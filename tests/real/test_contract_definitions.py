@@ -8,24 +8,16 @@ from typing import Any
 import pytest
 
 from tests.support.contract import MERGE, Server
+from tests.support.ponds import CRDS, definition, version
 from tests.support.refusals import Cause, causes
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.real
 
-CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
-
-def crd(schema: Any, group: str = "mud.test", plural: str = "muds", **version: Any) -> dict[str, Any]:
+def crd(schema: Any, group: str = "mud.test", plural: str = "muds", **more: Any) -> dict[str, Any]:
     """A definition of the kind Mud with one version."""
-    served = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}} | version
-    names = {"kind": "Mud", "plural": plural}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [served]},
-    }
+    return definition(group, "Mud", plural, version(schema, **more))
 
 
 def of_spec(schema: Any) -> Any:

@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from tests.support.contract import MERGE, Server
-from tests.support.ponds import is_gone, made, owner_of, patched, pond, reed, until_collector_knows, until_gone
+from tests.support.ponds import (
+    CRDS,
+    definition,
+    is_gone,
+    made,
+    owner_of,
+    patched,
+    pond,
+    reed,
+    until_collector_knows,
+    until_gone,
+)
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.real
@@ -208,28 +219,10 @@ def test_a_namespace_is_deleted_as_it_was_meant_and_stays_going(server: Server, 
     until_gone(server, path)
 
 
-def definition(plural: str, kind: str) -> dict[str, Any]:
-    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{plural}.test"},
-        "spec": {
-            "group": f"{plural}.test",
-            "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural},
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
-        },
-    }
-
-
-CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-
-
 def defined(server: Server, namespace: str, plural: str, kind: str, about: Any = None) -> tuple[str, str, Any]:
     """A new kind with one object: paths of the definition and of the objects, and the object."""
     objects = f"/apis/{plural}.test/v1/namespaces/{namespace}/{plural}"
-    made(server, CRDS, definition(plural, kind))
+    made(server, CRDS, definition(f"{plural}.test", kind, plural))
     body = {"apiVersion": f"{plural}.test/v1", "kind": kind, "metadata": {"name": "o"} | (about or {})}
     wait_for(lambda: server.request("POST", objects, body).status == 201, "the kind is there")
     return f"{CRDS}/{plural}.{plural}.test", objects, server.request("GET", f"{objects}/o").body
@@ -262,7 +255,7 @@ def test_objects_that_are_not_served_go_with_their_definition(server: Server, na
     wait_for(lambda: server.request("GET", grebes).status == 404, "the kind is not served")
     server.request("DELETE", crd)
     until_gone(server, crd)
-    made(server, CRDS, definition("grebes", "Grebe"))
+    made(server, CRDS, definition("grebes.test", "Grebe", "grebes"))
     wait_for(lambda: server.request("GET", grebes).status == 200, "the kind is there again")
     assert server.request("GET", grebes).body["items"] == []
     server.request("DELETE", crd)

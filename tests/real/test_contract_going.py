@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from tests.support.contract import Server
-from tests.support.ponds import is_gone, made, owner_of, patched, pond, reed, until_collector_knows, until_gone
+from tests.support.ponds import (
+    CRDS,
+    definition,
+    is_gone,
+    made,
+    owner_of,
+    patched,
+    pond,
+    reed,
+    until_collector_knows,
+    until_gone,
+)
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.real
@@ -223,29 +234,17 @@ def test_a_namespace_that_is_not_there_exists_when_first_used_on_the_local_api(s
 
 
 def test_a_definition_goes_with_its_objects(server: Server, namespace: str) -> None:
-    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    body = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "herons.life.test"},
-        "spec": {
-            "group": "life.test",
-            "scope": "Namespaced",
-            "names": {"kind": "Heron", "plural": "herons"},
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
-        },
-    }
-    made(server, crds, body)
+    body = definition("life.test", "Heron", "herons")
+    made(server, CRDS, body)
     herons = f"/apis/life.test/v1/namespaces/{namespace}/herons"
     heron = {"apiVersion": "life.test/v1", "kind": "Heron", "metadata": {"name": "h"}}
     wait_for(lambda: server.request("POST", herons, heron).status == 201, "the kind is there")
-    server.request("DELETE", f"{crds}/herons.life.test")
-    until_gone(server, f"{crds}/herons.life.test")
-    made(server, crds, body)
+    server.request("DELETE", f"{CRDS}/herons.life.test")
+    until_gone(server, f"{CRDS}/herons.life.test")
+    made(server, CRDS, body)
     wait_for(lambda: server.request("GET", herons).status == 200, "the kind is there again")
     assert server.request("GET", herons).body["items"] == []
-    server.request("DELETE", f"{crds}/herons.life.test")
+    server.request("DELETE", f"{CRDS}/herons.life.test")
 
 
 # --- kubectl --------------------------------------------------------------------------------------

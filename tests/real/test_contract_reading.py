@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.contract import Server
-from tests.support.ponds import labelled_reed, names, reeds_of
+from tests.support.ponds import CRDS, definition, labelled_reed, made, names, reeds_of, version
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.real
@@ -179,28 +179,11 @@ def test_core_kinds_are_selected_by_fields_of_their_own(server: Server, full: st
 
 def test_a_kind_is_selected_by_the_fields_that_its_definition_names(server: Server, namespace: str) -> None:
     fields = {"isTall": {"type": "boolean"}, "rings": {"type": "integer"}, "bark": {"type": "string"}}
-    version = {
-        "name": "v1",
-        "served": True,
-        "storage": True,
-        "schema": {
-            "openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object"} | {"properties": fields}}}
-        },
-        "selectableFields": [{"jsonPath": f".spec.{name}"} for name in fields],
-    }
+    described = {"type": "object", "properties": fields}
+    selectable = [{"jsonPath": f".spec.{name}"} for name in fields]
     group = f"{namespace}.test"
-    crd = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"trees.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"kind": "Tree", "plural": "trees"},
-            "versions": [version],
-        },
-    }
-    assert server.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd).status == 201
+    trees = version({"type": "object", "properties": {"spec": described}}, selectableFields=selectable)
+    made(server, CRDS, definition(group, "Tree", "trees", trees))
     path = f"/apis/{group}/v1/namespaces/{namespace}/trees"
     wait_for(lambda: server.request("GET", path).status == 200, "trees are served")
     for name, spec in {"a": {"isTall": True, "rings": 3}, "b": {"isTall": False, "bark": "white"}}.items():

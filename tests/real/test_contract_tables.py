@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.contract import MERGE, Server
-from tests.support.ponds import labelled_reed, names, reeds_of
+from tests.support.ponds import CRDS, definition, labelled_reed, made, names, reeds_of, version
 from tests.support.realkube import find_kubectl
 from tests.support.waiting import wait_for
 
@@ -102,20 +102,7 @@ CELLS: list[tuple[Any, list[Any]]] = [
 def test_whatever_stands_in_a_field_its_table_is_shown(server: Server, namespace: str) -> None:
     group = f"{namespace}.cells"
     columns = [{"name": name, "type": name.replace("all", "string"), "jsonPath": at} for name, at in COLUMNS.items()]
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
-    crd = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"cells.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"kind": "Cell", "plural": "cells"},
-            "versions": [version | {"additionalPrinterColumns": columns}],
-        },
-    }
-    assert server.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd).status == 201
+    made(server, CRDS, definition(group, "Cell", "cells", version(additionalPrinterColumns=columns)))
     path = f"/apis/{group}/v1/namespaces/{namespace}/cells"
     wait_for(lambda: server.request("GET", path).status == 200, "cells are served")
     odd = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]  # no two servers say the same of these

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from tests.support.contract import Server
+from tests.support.ponds import CRDS, definition, made, version
 from tests.support.refusals import causes, invalid
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.real
 
-CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 NAME = "puddles.values.test"
 TEXT = {"type": "string"}
 FORMATS = ("uri", "email", "hostname", "ipv4", "ipv6", "cidr", "mac", "byte", "date", "date-time", "duration")
@@ -51,17 +51,8 @@ def path(server: Server, namespace: str) -> str:
     """Where the puddles of a fresh namespace are."""
     if server.request("GET", f"{CRDS}/{NAME}").status == 404:
         spec = {"type": "object", "properties": FIELDS}
-        schema = {"type": "object", "properties": {"spec": spec}}
-        version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-        names = {"kind": "Puddle", "plural": "puddles"}
-        body = {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": NAME},
-            "spec": {"group": "values.test", "scope": "Namespaced", "names": names, "versions": [version]},
-        }
-        made = server.request("POST", CRDS, body)
-        assert made.status == 201, made.body
+        puddles = version({"type": "object", "properties": {"spec": spec}})
+        made(server, CRDS, definition("values.test", "Puddle", "puddles", puddles))
     path = f"/apis/values.test/v1/namespaces/{namespace}/puddles"
     wait_for(lambda: server.request("POST", path, puddle({}), dryRun="All").status == 201, "the kind is served")
     return path

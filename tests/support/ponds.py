@@ -7,6 +7,29 @@ from typing import Any
 from tests.support.contract import MERGE, Answer, Server
 from tests.support.waiting import wait_for
 
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def version(schema: Any = ANYTHING, name: str = "v1", **more: Any) -> dict[str, Any]:
+    """A version of a definition; ``v1`` is the one that is stored."""
+    return {"name": name, "served": True, "storage": name == "v1", "schema": {"openAPIV3Schema": schema}} | more
+
+
+def definition(group: str, kind: str, plural: str, *versions: Any) -> dict[str, Any]:
+    """A definition of a kind with namespaces, of one version that takes anything where none is given."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural},
+            "versions": list(versions) or [version()],
+        },
+    }
+
 
 def pond(name: str = "p", about: Any = None, **more: Any) -> dict[str, Any]:
     return {"apiVersion": "pond.test/v1", "kind": "Pond", "metadata": {"name": name} | (about or {})} | more
