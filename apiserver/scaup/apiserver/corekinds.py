@@ -14,7 +14,7 @@ from scaup.apiserver.answers import Problem, forbidden_field, required, unsuppor
 from scaup.apiserver.formats import is_of_format
 from scaup.apiserver.kinds import NAMESPACES, Kind, Resource
 from scaup.apiserver.metadata import label_problem
-from scaup.apiserver.objects import Object
+from scaup.apiserver.objects import Object, phase_of
 
 SERVICES: Final = Resource("", "services")
 CONFIG_MAPS: Final = Resource("", "configmaps")
@@ -69,14 +69,11 @@ def problems(kind: Kind, made: Object, present: Object | None) -> list[Problem]:
 
 def status_problems(kind: Kind, made: Object) -> list[Problem]:
     """What is wrong with the status of a Namespace: its phase says whether it is being deleted."""
-    phase = (made.get("status") or {}).get("phase", "")
-    is_going = "deletionTimestamp" in made["metadata"]
-    if kind.resource != NAMESPACES.resource or phase == ("Terminating" if is_going else "Active"):
+    phase, only = (made.get("status") or {}).get("phase", ""), phase_of(made)
+    if kind.resource != NAMESPACES.resource or phase == only:
         return []
-    only = (
-        "'Terminating' if `deletionTimestamp` is not empty" if is_going else "'Active' if `deletionTimestamp` is empty"
-    )
-    return [wrong("status.Phase", phase, f"may only be {only}")]
+    is_not = "is" if only == "Active" else "is not"
+    return [wrong("status.Phase", phase, f"may only be '{only}' if `deletionTimestamp` {is_not} empty")]
 
 
 def _namespace(made: Object, present: Object | None) -> Object:

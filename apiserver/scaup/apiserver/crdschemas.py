@@ -21,9 +21,6 @@ from scaup.apiserver.celrules import broken, compiled_rule, rules_of, steps, use
 from scaup.apiserver.crdstructure import (
     EMBEDDED,
     KEEPS,
-    LIST_KEYS,
-    LIST_TYPE,
-    MAP_TYPE,
     RULES,
     Schema,
     below,
@@ -32,6 +29,7 @@ from scaup.apiserver.crdstructure import (
 )
 from scaup.apiserver.crdversions import placed
 from scaup.apiserver.crdversions import wrong as _wrong
+from scaup.apiserver.fieldsets import LIST_KEYS, LIST_TYPE, MAP_TYPE
 from scaup.apiserver.structural import Node, pruned_value, read
 from scaup.core.bus.kv import dumps
 

@@ -10,15 +10,13 @@ from typing import Any, Final
 
 from scaup.apiserver.answers import Problem, forbidden_field, required, wrong
 from scaup.apiserver.celengine import RuleError, matches
+from scaup.apiserver.fieldsets import LIST_KEYS, LIST_TYPE, MAP_TYPE
 
 Schema = Mapping[str, Any]
 
 KEEPS: Final = "x-kubernetes-preserve-unknown-fields"
 EMBEDDED: Final = "x-kubernetes-embedded-resource"
 INT_OR_STRING: Final = "x-kubernetes-int-or-string"
-LIST_TYPE: Final = "x-kubernetes-list-type"
-LIST_KEYS: Final = "x-kubernetes-list-map-keys"
-MAP_TYPE: Final = "x-kubernetes-map-type"
 RULES: Final = "x-kubernetes-validations"
 _JUNCTIONS: Final = ("anyOf", "allOf", "oneOf")
 _EITHER: Final = [{"type": "integer"}, {"type": "string"}]

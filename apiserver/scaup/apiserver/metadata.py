@@ -16,7 +16,6 @@ from scaup.apiserver.kinds import NAMESPACES, Kind, Resource
 Metadata = dict[str, Any]
 
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 _QUALIFIED: Final = re.compile(r"(?:([^/]+)/)?([A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)")
 _CALLED_BY_LABELS: Final = (NAMESPACES.resource, Resource("", "services"))
@@ -53,9 +52,7 @@ def problems(kind: Kind, whole: Metadata) -> list[Problem]:
     metadata = whole["metadata"]
     return [
         *_name_problems(kind, metadata),
-        *_map_problems(metadata, "labels"),
-        *_map_problems(metadata, "annotations"),
-        *_list_problems(metadata),
+        *_content_problems(metadata),
         *([] if kind.is_custom else _unqualified(metadata.get("finalizers"))),
     ]
 
@@ -65,14 +62,17 @@ def embedded_problems(metadata: Metadata) -> list[Problem]:
     name, namespace = metadata.get("name", ""), metadata.get("namespace")
     unfit = [f"may not be '{name}'"] if name in {".", ".."} else [f"may not contain '{c}'" for c in "/%" if c in name]
     found = [answers.wrong("metadata.name", name, why) for why in unfit]
-    if namespace and label_problem(namespace):
-        found.append(answers.wrong("metadata.namespace", namespace, _A_LABEL))
-    return [
-        *found,
-        *_map_problems(metadata, "labels"),
-        *_map_problems(metadata, "annotations"),
-        *_list_problems(metadata),
-    ]
+    return [*found, *_namespace_problems(namespace), *_content_problems(metadata)]
+
+
+def _content_problems(metadata: Metadata) -> list[Problem]:
+    """What is wrong besides names."""
+    maps = (*_map_problems(metadata, "labels"), *_map_problems(metadata, "annotations"))
+    return [*maps, *_list_problems(metadata)]
+
+
+def _namespace_problems(namespace: Any) -> list[Problem]:
+    return [answers.wrong("metadata.namespace", namespace, _A_LABEL)] if namespace and label_problem(namespace) else []
 
 
 def _name_problems(kind: Kind, metadata: Metadata) -> list[Problem]:
@@ -85,9 +85,7 @@ def _name_problems(kind: Kind, metadata: Metadata) -> list[Problem]:
     if not name:
         found.append(answers.required("metadata.name", "name or generateName is required"))
     found += [answers.wrong("metadata.name", name, why) for why in _unfit(name or "a", is_label=is_label)]
-    if namespace and not (_LABEL.fullmatch(namespace) and len(namespace) <= 63):
-        found.append(answers.wrong("metadata.namespace", namespace, _A_LABEL))
-    return found
+    return [*found, *_namespace_problems(namespace)]
 
 
 def _unfit(name: Any, *, is_label: bool) -> list[str]:

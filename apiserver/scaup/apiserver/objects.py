@@ -212,8 +212,13 @@ def with_status(kind: Kind, present: Object, body: Object) -> Object:
         raise answers.invalid(kind, present["metadata"]["name"], [answers.wrong("status", status, "must be an object")])
     made = {k: v for k, v in without_revision(present).items() if k != "status"}
     if kind.resource == NAMESPACES.resource and not (status or {}).get("phase"):  # it is one or the other
-        status = {**(status or {}), "phase": "Terminating" if "deletionTimestamp" in made["metadata"] else "Active"}
+        status = {**(status or {}), "phase": phase_of(made)}
     return made | ({"status": status} if status is not None else {})
+
+
+def phase_of(namespace: Object) -> str:
+    """What the status of a Namespace has to say."""
+    return "Terminating" if "deletionTimestamp" in namespace["metadata"] else "Active"
 
 
 def settled(kind: Kind, present: Object, made: Object) -> Decision:
@@ -248,10 +253,9 @@ def deleted(kind: Kind, present: Object, asked: Preconditions, moment: Moment) -
     if asked.policy:
         finalizers = [f for f in finalizers if f not in _BY_POLICY.values()]
         finalizers += [_BY_POLICY[asked.policy]] if asked.policy in _BY_POLICY else []
-    if kind.resource == CRDS.resource and not is_going and CLEANUP not in finalizers:
-        finalizers.append(CLEANUP)
     marked = without_revision(present)
     if kind.resource == CRDS.resource and not is_going:
+        finalizers += [] if CLEANUP in finalizers else [CLEANUP]
         status = present.get("status") or {}
         marked["status"] = {
             **status,

@@ -80,22 +80,15 @@ def fields_of(struct: str, given: dict[str, Any]) -> dict[str, Any]:
 def require_fit(kind: Kind, body: Any) -> None:
     """Raise ApiError 400 where a body cannot be such an object, also in what the server decides itself."""
     if isinstance(body, dict) and isinstance(body.get("metadata"), dict | None):
-        try:
-            _fit_all(kind, body, [])
-        except _MisfitError as error:
-            raise misfit(kind, body, str(error)) from error
+        _fitted_whole(kind, body, [])
 
 
 def taken(kind: Kind, made: dict[str, Any]) -> dict[str, Any]:
     """The object as the kind takes it, with its defaults; raises ApiError where that is not what was asked for."""
     unknown: list[str] = []
     more: list[str] = []
-    try:
-        made = _fit_all(kind, made, unknown)
-    except _MisfitError as error:
-        raise misfit(kind, made, str(error)) from error
-    sent = made
-    made = schemas.taken(kind, made, more)
+    sent = _fitted_whole(kind, made, unknown)
+    made = schemas.taken(kind, sent, more)
     if (known := schemas.of(kind)) is not None:
         made = _with_embedded(kind, known.node, made, "", more)
     unknown = list(dict.fromkeys(unknown)) + sorted(more)
@@ -103,6 +96,14 @@ def taken(kind: Kind, made: dict[str, Any]) -> dict[str, Any]:
     if present is not None:
         present.judge(kind, sent, unknown)
     return made
+
+
+def _fitted_whole(kind: Kind, body: dict[str, Any], unknown: list[str]) -> dict[str, Any]:
+    """``_fit_all``; raises ApiError where the body cannot be such an object."""
+    try:
+        return _fit_all(kind, body, unknown)
+    except _MisfitError as error:
+        raise misfit(kind, body, str(error)) from error
 
 
 def undeclared(kind: Kind, stated: dict[str, Any]) -> list[str]:
