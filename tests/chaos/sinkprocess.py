@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 import orjson
 
 from tests.chaos.place import Place, PlaceSpec
+from tests.support.ports import Port
 from tests.support.sinks import Reaction
 
 _UP_S: Final = (3.0, 6.0)
@@ -119,14 +120,6 @@ class Door(asyncio.Protocol):
             self._consume()
 
 
-def _reserve() -> socket.socket:
-    """A port that nobody listens on and nobody else gets."""
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", 0))
-    return sock
-
-
 async def _flap(hall: Hall, port: int, make: Callable[[], Door]) -> None:
     """Listen for some seconds, be gone for some, again and again; until cured."""
     loop = asyncio.get_running_loop()
@@ -158,16 +151,13 @@ async def serve() -> None:
     reader = asyncio.StreamReader(limit=1 << 24)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     asked: list[dict[str, Any]] = orjson.loads(await reader.readline())
-    server_socket = _reserve()
-    main = int(server_socket.getsockname()[1])
-    reserved = {entry["name"]: _reserve() for entry in asked if entry["kind"] in {"dead", "flapping"}}
-    ports = {entry["name"]: main for entry in asked}
-    ports |= {name: int(sock.getsockname()[1]) for name, sock in reserved.items()}
+    main = Port()
+    ports = {entry["name"]: Port() if entry["kind"] in {"dead", "flapping"} else main for entry in asked}
     for entry in asked:
         if entry["dead_for"]:
             entry["dead_for"] = f"http://127.0.0.1:{ports[entry['dead_for']]}/{entry['dead_for']}"
     hall = Hall([PlaceSpec(**entry) for entry in asked])
-    server = await loop.create_server(lambda: Door(hall), sock=server_socket, backlog=1024)
+    server = await loop.create_server(lambda: Door(hall), "127.0.0.1", main, backlog=1024)
     flapping = [
         loop.create_task(_flap(hall, ports[entry["name"]], lambda: Door(hall)))
         for entry in asked

@@ -15,10 +15,10 @@ import pytest
 
 from scaup.apiserver import store as stores
 from scaup.core.bus.connection import BusAccess, connect
-from scaup.core.http.server import bind
 from tests.support.answered import KINDS, Answered, Copy, are_alike, stored
 from tests.support.apiserver import BROKERS, CONFIG_MAPS, ApiClient, api_server, broker, config_map
 from tests.support.natsserver import NatsServer
+from tests.support.ports import Port
 from tests.support.waiting import eventually
 
 
@@ -41,9 +41,7 @@ async def process(nats: NatsServer, port: int) -> AsyncIterator[tuple[ApiClient,
 
 
 async def test_every_answered_write_is_there_after_a_kill_and_older_watches_end_with_410(nats: NatsServer) -> None:
-    free = bind("127.0.0.1", 0)
-    port = free.getsockname()[1]
-    free.close()
+    port = Port()
     answered: set[str] = set()
     async with process(nats, port) as (api, child):
         first = await api.made(CONFIG_MAPS, config_map("first"))
@@ -76,9 +74,7 @@ async def test_every_answered_write_is_there_after_a_kill_and_older_watches_end_
 
 @pytest.mark.timeout(120)
 async def test_nothing_that_was_answered_is_lost_or_comes_back_and_every_copy_ends_as_the_api(nats: NatsServer) -> None:
-    free = bind("127.0.0.1", 0)
-    port = free.getsockname()[1]
-    free.close()
+    port = Port()
     serving = asyncio.Event()
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
         api = ApiClient(port, session)

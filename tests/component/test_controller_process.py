@@ -13,18 +13,10 @@ from typing import Any
 import aiohttp
 import orjson
 
-from scaup.core.http.server import bind
 from tests.support.controlplane import data_plane, world
 from tests.support.natsserver import NatsServer
+from tests.support.ports import Port
 from tests.support.waiting import eventually
-
-
-def free_port() -> int:
-    sock = bind("127.0.0.1", 0)
-    try:
-        return int(sock.getsockname()[1])
-    finally:
-        sock.close()
 
 
 def start(log: Path, **settings: str) -> subprocess.Popen[bytes]:
@@ -46,7 +38,7 @@ async def fetch(url: str) -> tuple[int, str]:
 
 
 async def test_the_process_makes_things_ready_shows_itself_and_ends_at_once(nats: NatsServer, tmp_path: Path) -> None:
-    port = free_port()
+    port = Port()
     async with world(tmp_path, nats.url) as w, data_plane(w.bus):
         process = start(
             tmp_path / "log",
@@ -87,7 +79,7 @@ async def _broker(w: Any) -> str:
 
 
 async def test_it_says_what_it_waits_for_while_nats_is_not_there_and_still_ends_when_asked(tmp_path: Path) -> None:
-    port = free_port()
+    port = Port()
     config = tmp_path / "config"
     config.write_text(
         '{"clusters": [{"name": "t", "cluster": {"server": "http://127.0.0.1:1"}}], "current-context": "t",'
@@ -118,9 +110,8 @@ async def test_wrong_settings_end_it_with_a_clear_line(tmp_path: Path) -> None:
     process = start(tmp_path / "log", SCAUP_KUBCONFIG="x")
     assert await ended(process) == 2
     assert "did you mean SCAUP_KUBECONFIG?" in (tmp_path / "log").read_text()
-    process = start(
-        tmp_path / "log", SCAUP_KUBECONFIG=str(tmp_path / "none"), SCAUP_METRICS_LISTEN=f"127.0.0.1:{free_port()}"
-    )
+    port = Port()
+    process = start(tmp_path / "log", SCAUP_KUBECONFIG=str(tmp_path / "none"), SCAUP_METRICS_LISTEN=f"127.0.0.1:{port}")
     assert await ended(process) == 1
     text = (tmp_path / "log").read_text()
     assert "no usable Kubernetes API" in text

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from scaup.core.http.server import bind
 from scaup.core.model.definitions import Destination
 from scaup.core.runtime.lifecycle import Life
 from scaup.core.runtime.settings import BusSettings, Listen, ServiceSettings
@@ -23,6 +22,7 @@ from tests.support.dataplane import ANYWHERE, World, delivery, metric, world
 from tests.support.events import REQUIRED
 from tests.support.natsserver import NatsServer
 from tests.support.otlp import GotSpan, receiver
+from tests.support.ports import Port
 from tests.support.rawhttp import Answer, post, send
 from tests.support.services import ingress_here
 from tests.support.sinks import HANG, answer, reply, sink
@@ -275,8 +275,7 @@ async def test_switched_off_no_context_is_kept_and_the_extension_passes_as_an_at
 async def test_an_ingress_sends_what_it_has_before_it_ends(nats: NatsServer) -> None:
     async with receiver() as there, world(nats.url) as here:
         life = Life()
-        with bind("127.0.0.1", 0) as sock:
-            port = sock.getsockname()[1]
+        port = Port()
         settings = IngressSettings(
             bus=BusSettings(here.url),
             service=ServiceSettings(replica="i"),

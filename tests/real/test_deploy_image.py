@@ -17,11 +17,11 @@ from typing import Final
 
 import pytest
 
-from scaup.core.http.server import bind
 from tests.support import rawhttp
 from tests.support.controlplane import EVENTING, condition_of
 from tests.support.deployed import ROOT
 from tests.support.natsserver import NatsServer
+from tests.support.ports import Port
 from tests.support.realtools import need
 from tests.support.sinks import sink
 from tests.support.waiting import eventually
@@ -150,18 +150,13 @@ def run_in(image: Image, given: Path, *args: str, **settings: str) -> Iterator[s
         process.wait()
 
 
-def free_port() -> int:
-    with bind("127.0.0.1", 0) as sock:
-        return int(sock.getsockname()[1])
-
-
 async def test_every_service_runs_from_it_read_only_as_a_user_without_rights_and_an_event_is_delivered(
     image: Image, nats: NatsServer, tmp_path: Path
 ) -> None:
     given = tmp_path / "given"
     given.mkdir()
     given.chmod(0o755)
-    api, door = free_port(), free_port()
+    api, door = Port(), Port()
     config = {
         "clusters": [{"name": "t", "cluster": {"server": f"http://127.0.0.1:{api}"}}],
         "contexts": [{"name": "t", "context": {"cluster": "t", "user": "t"}}],
@@ -174,7 +169,7 @@ async def test_every_service_runs_from_it_read_only_as_a_user_without_rights_and
         processes: list[subprocess.Popen[bytes]] = []
 
         def start(home: str, **settings: str) -> None:
-            observed[home] = free_port()
+            observed[home] = Port()
             shared = {"SCAUP_NATS_URL": nats.url, "SCAUP_METRICS_LISTEN": f"127.0.0.1:{observed[home]}"}
             processes.append(stack.enter_context(run_in(image, given, f"scaup.{home}", **shared, **settings)))
 

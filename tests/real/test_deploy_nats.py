@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from scaup.core.model import names
 from scaup.core.model.errors import BusError
 from tests.support.deployed import OVERLAYS, container, environment, kustomization, named, rendered
 from tests.support.events import BROKER, a_broker
+from tests.support.ports import Port
 from tests.support.realtools import need
 from tests.support.waiting import eventually
 
@@ -45,12 +45,6 @@ class Server:
         return f"nats://{LOCAL}:{self.client}"
 
 
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        socks = [stack.enter_context(socket.create_server((LOCAL, 0))) for _ in range(count)]
-        return [int(sock.getsockname()[1]) for sock in socks]
-
-
 @contextmanager
 def running(target: Path, directory: Path, certificates: Path | None = None) -> Iterator[list[Server]]:
     """The servers of an installation: its files as they are, but for addresses and directories, which are a pod's."""
@@ -58,7 +52,7 @@ def running(target: Path, directory: Path, certificates: Path | None = None) -> 
     workload = named(objects, "StatefulSet", "scaup-nats")
     files = named(objects, "ConfigMap", "scaup-nats")["data"]
     count = workload["spec"]["replicas"]
-    ports = {port: free_ports(count) for port in ("4222", "8222", "6222")}
+    ports = {port: [Port() for _ in range(count)] for port in ("4222", "8222", "6222")}
     with ExitStack() as stack:
         servers = []
         for n in range(count):

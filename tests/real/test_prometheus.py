@@ -131,15 +131,12 @@ async def test_failing_sinks_raise_alerts_that_end_when_the_sinks_are_well(watch
     refusing, away, slow = Sink(), Sink(), Sink()
     await refusing.start()
     await slow.start()
-    await away.start()
-    port = away.port
-    await away.stop()
     try:
         refusing.then(answer(400))
         slow.then(answer(202, delay_s=300))  # under way for as long as this test looks
         await watched.apply("refused", refusing.port, "{retry: 0}")
         await watched.apply("slow", slow.port, "{retry: 0, timeout: PT10M}")
-        await watched.apply("away", port, "{retry: 20, backoffPolicy: linear, backoffDelay: PT2S}")
+        await watched.apply("away", away.port, "{retry: 20, backoffPolicy: linear, backoffDelay: PT2S}")
         for number in range(20):
             assert await watched.send(f"failing-{number}") == 202
         assert await watched.send("lost", "/default/nobody") == 404  # counted once: the dashboard has to show that, too
@@ -152,7 +149,7 @@ async def test_failing_sinks_raise_alerts_that_end_when_the_sinks_are_well(watch
         assert sum(value for _, value in eyes.query("scaup_dead_letters")) == 20
         await every_panel_shows_something(watched)
         refusing.then(answer(202))
-        await away.start(port=port)
+        await away.start()
         await eventually(lambda: len(set(away.ids)) == 20, "what waited is delivered", within_s=60)
         await eventually(lambda: not eyes.firing(), "the alerts are over", within_s=WINDOW_S + 30)
         assert eyes.query("max(scaup_trigger_breaker_open)") == [({}, 0.0)]

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from scaup.controller import kube
 from scaup.controller.app import Controller, Mandate
 from scaup.controller.kube import Api, ApiRefusedError
@@ -21,6 +19,7 @@ from scaup.core.bus.connection import Bus, BusAccess, connect
 from scaup.core.runtime.definitions import Definitions
 from scaup.core.runtime.replicas import leave, report
 from tests.support import warm
+from tests.support.ports import Port
 from tests.support.waiting import eventually
 
 EVENTING = "/apis/eventing.knative.dev/v1"
@@ -33,7 +32,7 @@ class ApiServer:
 
     directory: Path
     nats_url: str
-    port: int = 0
+    port: int = field(default_factory=Port)
     process: warm.Process | None = None
 
     def start(self, deadline_s: float = 45.0) -> None:
@@ -48,8 +47,6 @@ class ApiServer:
                 self.kill()
                 raise RuntimeError(text.decode()[-2000:])
             time.sleep(0.01)
-        line = next(line for line in text.splitlines() if b"apiserver.listening" in line)
-        self.port = int(orjson.loads(line)["port"])
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash would."""

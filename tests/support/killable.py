@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from scaup.core.http.server import bind
 from tests.support.contract import KINDS, kubeconfig_text, until_ready
 from tests.support.natsserver import nats_server
+from tests.support.ports import Port
 from tests.support.realkube import kube, run_kubectl, said
 from tests.support.services import Service, service
 
@@ -50,8 +50,8 @@ def _local() -> Iterator[Killable]:
     with contextlib.ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="killable")))
         nats = stack.enter_context(nats_server(home / "nats"))
-        with bind("127.0.0.1", 0) as free:
-            address = f"127.0.0.1:{free.getsockname()[1]}"
+        port = Port()
+        address = f"127.0.0.1:{port}"
         running: list[Service] = []
 
         def start() -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.support.ports import Port
 
 
 @dataclass
@@ -20,7 +21,7 @@ class NatsServer:
     """A running server that can be killed and started again on the same port and data."""
 
     directory: Path
-    port: int = -1
+    port: int = field(default_factory=Port)
     extra: str = ""
     jetstream: str = ""
     """More settings of JetStream, such as ``max_file_store: 1000000``."""
@@ -54,7 +55,6 @@ class NatsServer:
                 raise RuntimeError((self.directory / "nats.log").read_text()[-2000:])
             time.sleep(0.005)
         found = json.loads(ports.read_text())
-        self.port = int(found["nats"][0].rsplit(":", 1)[1])
         self.monitor = found.get("monitoring", [""])[0]
         self.websocket = found.get("websocket", [""])[0]
 
@@ -94,6 +94,8 @@ class Cluster:
     """Three servers that are one JetStream, each by its name."""
 
     nodes: dict[str, NatsServer]
+    routes: list[Port]
+    """Where they talk with each other."""
 
     @property
     def url(self) -> str:
@@ -126,38 +128,20 @@ class Cluster:
 @contextmanager
 def cluster(directory: Path) -> Iterator[Cluster]:
     """A cluster of three for the length of a test."""
-    made = _started(directory)
+    made = _planned(directory)
     try:
+        made.start()
         yield made
     finally:
         for node in made.nodes.values():
             node.kill()
 
 
-def _started(directory: Path) -> Cluster:
-    """On ports that were free a moment ago: where one of them is not any more, on others."""
-    for attempt in range(5):
-        made = _planned(directory / str(attempt))
-        try:
-            made.start()
-        except RuntimeError as error:
-            for node in made.nodes.values():
-                node.kill()
-            if "address already in use" not in str(error):
-                raise
-        else:
-            return made
-    msg = "no three ports are free for as long as it takes to listen on them"
-    raise RuntimeError(msg)
-
-
 def _planned(directory: Path) -> Cluster:
-    with ExitStack() as stack:
-        socks = {name: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for name in ("n1", "n2", "n3")}
-        ports = {name: sock.getsockname()[1] for name, sock in socks.items()}
-    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports.values())
-    made = Cluster({})
-    for name, port in ports.items():
+    names = ("n1", "n2", "n3")
+    made = Cluster({}, [Port() for _ in names])
+    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in made.routes)
+    for name, port in zip(names, made.routes, strict=True):
         extra = (
             f'server_name: {name}\nhttp: "127.0.0.1:-1"\n'
             f'cluster {{ name: test, listen: "127.0.0.1:{port}", routes: [{routes}] }}'

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.support.builtonce import built, go_build
+from tests.support.ports import Port
 
 SOURCES: Final = Path(__file__).parent.parent / "kapi"
 VERSION: Final = "v1.36.3"
@@ -115,8 +116,8 @@ def kube(*extra: str, tokens: str = "") -> Iterator[Kube]:
     (home / "extra-tokens.csv").write_text(tokens)
     running: Kube | None = None
     try:
-        said, process = _start(home, 0, *extra)
-        port = int(said["server"].rpartition(":")[2])
+        port = Port()
+        said, process = _start(home, port, *extra)
         running = Kube(said["server"], said["token"], said["ca"], said["kubeconfig"], home, port, process)
         yield running
     finally:

@@ -35,6 +35,7 @@ from scaup.core.runtime.observe import metrics_app
 from scaup.ingress.app import Ingress
 from scaup.ingress.settings import IngressSettings
 from tests.support import rawhttp, warm
+from tests.support.ports import Port
 from tests.support.waiting import eventually
 
 
@@ -142,11 +143,6 @@ class Service:
         return await asyncio.to_thread(self.process.wait, within_s)
 
 
-def _free_port() -> int:
-    with bind("127.0.0.1", 0) as sock:
-        return int(sock.getsockname()[1])
-
-
 def short_queue_waits(directory: Path) -> dict[str, str]:
     """The environment of a dispatcher whose queue entries come again 3 s after it was killed, and not 30 s."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -167,8 +163,8 @@ def _started(home: str, out: BinaryIO, environ: dict[str, str]) -> subprocess.Po
 def service(home: str, directory: Path, nats_url: str, **environ: str) -> Iterator[Service]:
     """Start a service on free ports against a NATS; killed at the end if it still runs."""
     directory.mkdir(parents=True, exist_ok=True)
-    log = directory / f"{home}-{_free_port()}.log"
-    port, metrics_port = _free_port(), _free_port()
+    port, metrics_port = Port(), Port()
+    log = directory / f"{home}-{port}.log"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SCAUP_")}
     settings = {
         "SCAUP_NATS_URL": nats_url,

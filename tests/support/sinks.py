@@ -17,6 +17,8 @@ from typing import Final
 
 import orjson
 
+from tests.support.ports import Port
+
 
 @dataclass(frozen=True)
 class Request:
@@ -87,7 +89,7 @@ class Sink:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.connections = 0
-        self.port = 0
+        self.port = Port()
         self.scheme = "http"
         self.script: Script = lambda _request: OK
         self._open: set[asyncio.Task[None]] = set()
@@ -108,11 +110,10 @@ class Sink:
         self.script = lambda _request: rest.pop(0) if len(rest) > 1 else rest[0]
         return self
 
-    async def start(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
-        """Listen; ``port`` 0 for a free one."""
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        """Listen; once more after ``stop``, on the same port."""
         self.scheme = "https" if tls else "http"
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=tls, backlog=1024)
-        self.port = int(self._server.sockets[0].getsockname()[1])
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=tls, backlog=1024)
 
     async def stop(self) -> None:
         """Close the listening socket and every connection."""
