@@ -71,13 +71,16 @@ class Place:
         self.latest = max(self.latest, index)
 
     def _wrong_with_error(self, attributes: dict[str, str]) -> str:
-        """What a dead letter fails to say about why it is one (Knative eventing, "Dead letter sink")."""
+        """What a dead letter fails to say about why it is one (Knative eventing, "Dead letter sink").
+
+        It has no code where the last attempt had no answer, as when a process stood still for longer than it waits.
+        """
         if not self.spec.dead_of:
             return ""
         where, code = attributes.get("knativeerrordest", ""), attributes.get("knativeerrorcode", "")
         if where != self.spec.dead_for:
             return f"{attributes['id']}: knativeerrordest is {where!r}, not {self.spec.dead_for!r}"
-        if (meant := CODES.get(self.spec.dead_of)) and code != meant:
+        if code and (meant := CODES.get(self.spec.dead_of)) and code != meant:
             return f"{attributes['id']}: knativeerrorcode is {code!r}, not {meant!r}"
         if code and not attributes.get("knativeerrordata"):
             return f"{attributes['id']} has no knativeerrordata"

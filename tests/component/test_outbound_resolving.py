@@ -254,7 +254,7 @@ async def test_name_that_answers_quickly_again_is_no_longer_among_the_slow(soon:
             names.end_silence()
             with pytest.raises(NoAnswerError):
                 await first
-            assert standing(resolver, "a") is resolving.Standing.SLOW
+            await eventually(lambda: standing(resolver, "a") is resolving.Standing.SLOW, "its lookup is over")
             names.known["a"] = ("127.0.0.1",)
             assert await eventually(
                 lambda: is_delivered(client, f"http://a:{there.port}/"), "it is asked for again and found"
