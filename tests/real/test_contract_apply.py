@@ -370,6 +370,59 @@ def test_kubectl_goes_over_from_the_client_to_the_server(server: Server, namespa
     assert server.request("GET", f"{reeds}/r").body["spec"]["height"] == 5
 
 
+LAST = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def with_last(text: str, **spec: Any) -> dict[str, Any]:
+    whole = reed(**spec)
+    whole["metadata"]["annotations"] = {LAST: text, "b": "c"}
+    return whole
+
+
+def last_of(server: Server, reeds: str, stated: Any, manager: str = "kubectl", **query: str) -> Any:
+    answer = applied(server, f"{reeds}/r", stated, manager, force="true", **query)
+    assert answer.status == 200, answer.body
+    return answer.body["metadata"]["annotations"].get(LAST)
+
+
+def test_kubectl_may_go_back_to_applying_on_the_client(server: Server, namespace: str, reeds: str) -> None:
+    apply = ("apply", "-n", namespace, "-f", "-")
+    server.kubectl(*apply, stdin=MANIFEST % (1, 1, 80))
+    more = (MANIFEST % (1, 1, 80)).replace("height: 1", "height: 1, colour: brown")
+    server.kubectl(*apply, "--server-side", stdin=more)
+    server.kubectl(*apply, stdin=MANIFEST % (1, 1, 80))
+    assert "colour" not in server.request("GET", f"{reeds}/r").body["spec"]
+
+
+def test_an_apply_by_kubectl_keeps_up_what_it_applied_on_the_client(server: Server, reeds: str) -> None:
+    server.request("POST", reeds, with_last("{}", height=1))
+    stated = reed(height=2)
+    stated["metadata"] |= {"namespace": reeds.split("/")[-2], "annotations": {"b": "<green> & \u2028"}}
+    text = last_of(server, reeds, stated)
+    assert json.loads(text) == stated
+    assert '{"b":"\\u003cgreen\\u003e \\u0026 \\u2028"}' in text
+    assert text.endswith('"spec":{"height":2}}\n')
+    assert last_of(server, reeds, stated | {"spec": {"height": 3}}, "somebody") == text
+    assert last_of(server, reeds, stated | {"spec": {"height": 3}}, dryRun="All") != text
+    assert last_of(server, reeds, stated) == text
+
+
+def test_what_is_kept_up_says_nothing_of_itself(server: Server, reeds: str) -> None:
+    server.request("POST", reeds, with_last("{}", height=1))
+    for stated, rest in ((with_last("{}", height=2), {"b": "c"}), (with_last("{}", height=2), {})):
+        stated["metadata"]["annotations"] = {LAST: "{}"} | rest
+        assert json.loads(last_of(server, reeds, stated))["metadata"]["annotations"] == rest
+    assert applied(server, f"{reeds}/r", with_last("", height=2), "kubectl", force="true").status == 200
+    assert last_of(server, reeds, reed(height=2)) is None, "there is nothing to keep up"
+
+
+def test_what_would_be_too_long_is_not_kept_up(server: Server, reeds: str) -> None:
+    server.request("POST", reeds, with_last("{}", height=1))
+    long = reed(height=1)
+    long["metadata"]["annotations"] = {"b": "x" * (200 << 10)}
+    assert last_of(server, reeds, long) is None
+
+
 def test_kubectl_patches_labels_annotates_and_replaces(server: Server, namespace: str, reeds: str) -> None:
     server.kubectl("apply", "-n", namespace, "-f", "-", stdin=MANIFEST % (1, 1, 80))
     on = ("reed", "r", "-n", namespace)

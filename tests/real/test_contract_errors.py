@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.contract import Server
-from tests.support.ponds import made, owner_of, pond
+from tests.support.ponds import definition, made, owner_of, pond, version
 from tests.support.refusals import SUBDOMAIN
 
 pytestmark = pytest.mark.real
@@ -179,3 +179,30 @@ def test_a_deletion_with_a_body_of_another_kind_is_refused(server: Server, ponds
     answer = server.request("DELETE", f"{ponds}/p", pond())
     assert (answer.status, answer.body["reason"]) == (400, "BadRequest")
     assert answer.body["message"].startswith('no kind "Pond" is registered for version "pond.test/v1"')
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "field"),
+    [
+        ("configmaps", {"data": {"a b": "x"}}, "data[a b]"),
+        ("secrets", {"type": "kubernetes.io/tls"}, "data[tls.crt]"),
+        ("services", {"spec": {"type": "X", "ports": PORT}}, "spec.type"),
+    ],
+)
+def test_what_is_wrong_with_the_metadata_and_with_the_rest_is_said_at_once(
+    server: Server, core: str, path: str, content: Any, field: str
+) -> None:
+    about = {"metadata": {"name": "A", "labels": {"x": "?"}}}
+    answer = server.request("POST", f"{core}/{path}", about | content)
+    assert answer.status == 422, answer.body
+    found = [cause["field"] for cause in answer.body["details"]["causes"]]
+    assert {"metadata.name", "metadata.labels", field} <= set(found)
+    assert found.index("metadata.name") < found.index("metadata.labels") < found.index(field)
+
+
+def test_what_is_wrong_with_the_metadata_and_the_rest_of_a_definition_is_said_at_once(server: Server) -> None:
+    whole = definition("wrong.test", "Wrong", "wrongs", version())
+    whole["metadata"]["labels"] = {"x": "?"}
+    whole["spec"]["scope"] = "X"
+    answer = server.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", whole)
+    assert {"metadata.labels", "spec.scope"} == {cause["field"] for cause in answer.body["details"]["causes"]}

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import orjson
-
 from scaup.apiserver import checks, crdstructure, embedded
 from scaup.apiserver.answers import Problem, forbidden_field, required, unsupported
 from scaup.apiserver.celengine import RuleError, is_there
@@ -30,6 +28,7 @@ from scaup.apiserver.crdstructure import (
 from scaup.apiserver.crdversions import placed
 from scaup.apiserver.crdversions import wrong as _wrong
 from scaup.apiserver.fieldsets import LIST_KEYS, LIST_TYPE, MAP_TYPE
+from scaup.apiserver.shown import as_go
 from scaup.apiserver.structural import Node, pruned_value, read
 from scaup.core.bus.kv import dumps
 
@@ -305,7 +304,4 @@ def _rule_shown(raw: Mapping[str, Any]) -> str:
         "FieldPath": raw.get("fieldPath", ""),
         "OptionalOldSelf": raw.get("optionalOldSelf"),
     }
-    text = orjson.dumps(said).decode()
-    for plain, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
-        text = text.replace(plain, escape)
-    return text
+    return as_go(said)

@@ -17,7 +17,9 @@ from scaup.apiserver.answers import ApiError, Problem
 from scaup.apiserver.coreschemas import METADATA, SCHEMAS
 from scaup.apiserver.fieldsets import NOTHING, Fields, Path, Schema
 from scaup.apiserver.kinds import Kind
+from scaup.apiserver.metadata import MAX_ANNOTATIONS, annotations_size
 from scaup.apiserver.objects import Object, is_same
+from scaup.apiserver.shown import as_go
 
 APPLY: Final = "Apply"
 UPDATE: Final = "Update"
@@ -150,7 +152,23 @@ def applied(kind: Kind, present: Object | None, stated: Object, who: Who, *, for
         entry.fields -= removed | changed
     is_known = present is not None and last.time and is_same(whole, live)
     managed[own] = _Entry(fields, kind.api_version, last.time if is_known else who.now)
-    return _with_managed(whole, managed)
+    return _with_last_applied(_with_managed(whole, managed), stated, who)
+
+
+def _with_last_applied(whole: Object, stated: Object, who: Who) -> Object:
+    """What kubectl applied on the client before is kept up, so that it can go back to that."""
+    about = whole["metadata"]
+    annotations = about.get("annotations") or {}
+    if who.name != _KUBECTL or not annotations.get(LAST_APPLIED):
+        return whole
+    mine = stated["metadata"]
+    if "annotations" in mine:
+        mine = {**mine, "annotations": {k: v for k, v in (mine["annotations"] or {}).items() if k != LAST_APPLIED}}
+    text = as_go({**stated, "metadata": mine}, is_sorted=True) + "\n"
+    kept = {**annotations, LAST_APPLIED: text}
+    if annotations_size(kept) > MAX_ANNOTATIONS:
+        del kept[LAST_APPLIED]
+    return {**whole, "metadata": {**about, "annotations": kept}}
 
 
 def _applied_on_the_client(live: Object, who: Who, kind: Kind, schema: Schema) -> Fields:

@@ -20,7 +20,8 @@ _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 _QUALIFIED: Final = re.compile(r"(?:([^/]+)/)?([A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)")
 _CALLED_BY_LABELS: Final = (NAMESPACES.resource, Resource("", "services"))
 _STANDARD: Final = ("kubernetes", "orphan", "foregroundDeletion")
-_MAX_ANNOTATIONS: Final = 256 * 1024
+MAX_ANNOTATIONS: Final = 256 * 1024
+"""Bytes of all keys and values together."""
 _ENDS: Final = "and must start and end with an alphanumeric character (e.g."
 _USED: Final = "regex used for validation is"
 _A_LABEL: Final = (
@@ -117,12 +118,13 @@ def _map_problems(metadata: Metadata, field: str) -> list[Problem]:
             found.append(answers.wrong(path, value, f"the value of {key} must be a string"))
         elif field == "labels" and not is_label_value(value):
             found.append(answers.wrong(path, value, _A_VALUE))
-    if field == "annotations" and not found and _size(values) > _MAX_ANNOTATIONS:
-        found.append(Problem(path, "FieldValueTooLong", f"Too long: may not be more than {_MAX_ANNOTATIONS} bytes"))
+    if field == "annotations" and not found and annotations_size(values) > MAX_ANNOTATIONS:
+        found.append(Problem(path, "FieldValueTooLong", f"Too long: may not be more than {MAX_ANNOTATIONS} bytes"))
     return found
 
 
-def _size(values: dict[str, str]) -> int:
+def annotations_size(values: dict[str, str]) -> int:
+    """Bytes of all keys and values."""
     return sum(len(part.encode("utf-8", "surrogatepass")) for pair in values.items() for part in pair)
 
 

@@ -237,12 +237,14 @@ def admitted(kind: Kind, made: Object, present: Object | None, now: str, kinds: 
     name = str(made["metadata"].get("name", ""))
     found = metadata.problems(kind, made)
     made = corekinds.with_defaults(kind, validation.with_defaults(kind, crds.with_defaults(kind, made)), present)
-    if found := [*found, *schemas.problems(kind, made, present, found)]:
+    found += schemas.problems(kind, made, present, found)
+    if found and kind.is_custom:
         raise answers.invalid(kind, name, found)
     if (refused := policies.refusal(kind, made, present)) is not None:
         raise refused
-    checks = (crds.problems, validation.problems, corekinds.problems)
-    if found := [problem for check in checks for problem in check(kind, made, present)]:
+    for check in (crds.problems, validation.problems, corekinds.problems):
+        found += check(kind, made, present)
+    if found:
         raise answers.invalid(kind, name, found)
     whole: Object = structural.with_whole_numbers(crds.with_conditions(kind, made, now, kinds))
     return whole
