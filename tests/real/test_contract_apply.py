@@ -405,15 +405,28 @@ def test_an_apply_by_kubectl_keeps_up_what_it_applied_on_the_client(server: Serv
     assert last_of(server, reeds, stated | {"spec": {"height": 3}}, "somebody") == text
     assert last_of(server, reeds, stated | {"spec": {"height": 3}}, dryRun="All") != text
     assert last_of(server, reeds, stated) == text
+    stated["metadata"]["annotations"] = None
+    assert "annotations" not in json.loads(last_of(server, reeds, stated))["metadata"]
 
 
 def test_what_is_kept_up_says_nothing_of_itself(server: Server, reeds: str) -> None:
     server.request("POST", reeds, with_last("{}", height=1))
-    for stated, rest in ((with_last("{}", height=2), {"b": "c"}), (with_last("{}", height=2), {})):
+    stated = reed(height=2)
+    for rest in ({"b": "c"}, {}):
         stated["metadata"]["annotations"] = {LAST: "{}"} | rest
         assert json.loads(last_of(server, reeds, stated))["metadata"]["annotations"] == rest
     assert applied(server, f"{reeds}/r", with_last("", height=2), "kubectl", force="true").status == 200
     assert last_of(server, reeds, reed(height=2)) is None, "there is nothing to keep up"
+
+
+@pytest.mark.parametrize("annotations", ["x", {LAST: 3}, {LAST: {}}, [LAST]])
+def test_what_cannot_be_annotations_is_refused_to_kubectl_too(server: Server, reeds: str, annotations: Any) -> None:
+    server.request("POST", reeds, with_last("{}", height=1))
+    stated = reed(height=2)
+    stated["metadata"]["annotations"] = annotations
+    answer = applied(server, f"{reeds}/r", stated, "kubectl", force="true")
+    assert answer.status == (422 if server.is_local else 500), answer.body
+    assert "annotations" in answer.body["message"]
 
 
 def test_what_would_be_too_long_is_not_kept_up(server: Server, reeds: str) -> None:

@@ -157,18 +157,22 @@ def applied(kind: Kind, present: Object | None, stated: Object, who: Who, *, for
 
 def _with_last_applied(whole: Object, stated: Object, who: Who) -> Object:
     """What kubectl applied on the client before is kept up, so that it can go back to that."""
-    about = whole["metadata"]
-    annotations = about.get("annotations") or {}
-    if who.name != _KUBECTL or not annotations.get(LAST_APPLIED):
+    about, mine = whole["metadata"], stated["metadata"]
+    annotations = about.get("annotations")
+    if who.name != _KUBECTL or not _are_texts(annotations) or not annotations.get(LAST_APPLIED):
         return whole
-    mine = stated["metadata"]
-    if "annotations" in mine:
-        mine = {**mine, "annotations": {k: v for k, v in (mine["annotations"] or {}).items() if k != LAST_APPLIED}}
-    text = as_go({**stated, "metadata": mine}, is_sorted=True) + "\n"
-    kept = {**annotations, LAST_APPLIED: text}
+    if (own := mine.get("annotations")) is not None:
+        own = {key: text for key, text in own.items() if key != LAST_APPLIED}
+    mine = {k: v for k, v in mine.items() if k != "annotations"} | ({} if own is None else {"annotations": own})
+    kept = {**annotations, LAST_APPLIED: as_go({**stated, "metadata": mine}, is_sorted=True) + "\n"}
     if annotations_size(kept) > MAX_ANNOTATIONS:
         del kept[LAST_APPLIED]
     return {**whole, "metadata": {**about, "annotations": kept}}
+
+
+def _are_texts(annotations: Any) -> bool:
+    """Whether these can be annotations: what cannot is refused later."""
+    return isinstance(annotations, dict) and all(isinstance(text, str) for text in annotations.values())
 
 
 def _applied_on_the_client(live: Object, who: Who, kind: Kind, schema: Schema) -> Fields:
