@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.contract import MERGE, Answer, Server
+from tests.support.ponds import labelled_reed
 
 pytestmark = pytest.mark.real
 
@@ -434,6 +435,22 @@ def test_what_would_be_too_long_is_not_kept_up(server: Server, reeds: str) -> No
     long = reed(height=1)
     long["metadata"]["annotations"] = {"b": "x" * (200 << 10)}
     assert last_of(server, reeds, long) is None
+
+
+@pytest.mark.parametrize(
+    "prune",
+    [
+        ("-l", "app=x", "--prune-allowlist=pond.test/v1/Reed", "--prune-allowlist=core/v1/ConfigMap"),
+        ("--applyset=mine",),
+    ],
+)
+def test_kubectl_prunes(server: Server, namespace: str, reeds: str, prune: tuple[str, ...]) -> None:
+    both = [labelled_reed(name, {"app": "x"}, height=1) for name in ("r", "s")]
+    apply = ("apply", "-n", namespace, "--prune", *prune, "-f", "-")
+    for items, left in ((both, ["r", "s"]), (both[:1], ["r"])):
+        done = server.kubectl_run(*apply, stdin="\n".join(map(json.dumps, items)), env={"KUBECTL_APPLYSET": "true"})
+        assert done.returncode == 0, done.stderr
+        assert [one["metadata"]["name"] for one in server.request("GET", reeds).body["items"]] == left
 
 
 def test_kubectl_patches_labels_annotates_and_replaces(server: Server, namespace: str, reeds: str) -> None:
