@@ -48,7 +48,7 @@ def problems(kind: Kind, made: Object, present: Object | None) -> list[Problem]:
     group, names, versions = spec.get("group") or "", spec.get("names") or {}, spec.get("versions") or []
     found = []
     name = made["metadata"].get("name")
-    if present is None and name != f"{names.get('plural', '')}.{group}":
+    if present is None and name and name != f"{names.get('plural', '')}.{group}":
         found.append(wrong("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
     if not group:
         found.append(required("spec.group"))
