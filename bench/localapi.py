@@ -221,7 +221,7 @@ async def _run(args: argparse.Namespace) -> None:
             later.callback(api.terminate)
             session = await later.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
             await _until_ready(session, url)
-            (directory / "kind.json").write_text(json.dumps(custom_kind("pond.test", "v1", "Pond", "ponds")))
+            (directory / "kind.json").write_text(json.dumps(custom_kind("pond.test", "Pond", "ponds")))
             await _kubectl(directory, "apply", "-f", str(directory / "kind.json"))
             assert nats.process is not None
             bench = Bench(url, session, {"API": api.pid, "NATS": nats.process.pid})

@@ -30,7 +30,7 @@ POND = {"apiVersion": "pond.test/v1", "kind": "Pond"}
 def here(cluster: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """One installation for all tests of this file, each of which has a namespace of its own."""
     install(cluster)
-    apply_kinds(cluster, custom_kind("pond.test", "v1", "Pond", "ponds"))
+    apply_kinds(cluster, custom_kind("pond.test", "Pond", "ponds"))
     with installation(cluster, tmp_path_factory.mktemp("musts")) as running:
         running.until_ready()
         yield running

@@ -28,7 +28,7 @@ def here(cluster: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[In
     """One installation for all tests of this file, each of which has a namespace of its own."""
     install(cluster)
     cluster.kubectl("delete", "brokers,triggers", "--all", "--all-namespaces")  # whatever others have left
-    apply_kinds(cluster, custom_kind("pond.test", "v1", "Pond", "ponds"))
+    apply_kinds(cluster, custom_kind("pond.test", "Pond", "ponds"))
     with installation(cluster, tmp_path_factory.mktemp("scenario")) as running:
         running.until_ready()
         yield running

@@ -23,9 +23,9 @@ NS = "ducks"
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 TOKEN = "a-controller-of-few-rights"
 POND, GOOSE, OX = (
-    custom_kind("pond.test", "v1", *names) for names in (("Pond", "ponds"), ("Goose", "geese"), ("Ox", "oxen"))
+    custom_kind("pond.test", *names) for names in (("Pond", "ponds"), ("Goose", "geese"), ("Ox", "oxen"))
 )
-SECRET = custom_kind("hidden.test", "v1", "Cave", "caves")
+SECRET = custom_kind("hidden.test", "Cave", "caves")
 
 
 def rule(group: str, *resources: str, verbs: tuple[str, ...] = ("get", "list", "watch")) -> dict[str, list[str]]:

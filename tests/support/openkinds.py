@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.support.ponds import definition, version
 from tests.support.realkube import Kube
 
 _CATEGORIES = ["all", "knative", "eventing"]
@@ -12,7 +13,7 @@ _CATEGORIES = ["all", "knative", "eventing"]
 
 def install_kinds(cluster: Kube) -> None:
     """Define Broker and Trigger on a cluster, and wait until they are served."""
-    kinds = [custom_kind("eventing.knative.dev", "v1", kind, f"{kind.lower()}s") for kind in ("Broker", "Trigger")]
+    kinds = [custom_kind("eventing.knative.dev", kind, f"{kind.lower()}s") for kind in ("Broker", "Trigger")]
     apply_kinds(cluster, *kinds)
 
 
@@ -24,25 +25,8 @@ def apply_kinds(cluster: Kube, *definitions: dict[str, Any]) -> None:
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=45s", *names)
 
 
-def custom_kind(group: str, version: str, kind: str, plural: str, *, namespaced: bool = True) -> dict[str, Any]:
+def custom_kind(group: str, kind: str, plural: str) -> dict[str, Any]:
     """The definition of a kind that may have any members, with a status of its own."""
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced" if namespaced else "Cluster",
-            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "categories": _CATEGORIES},
-            "versions": [
-                {
-                    "name": version,
-                    "served": True,
-                    "storage": True,
-                    "subresources": {"status": {}},
-                    "schema": {"openAPIV3Schema": schema},
-                }
-            ],
-        },
-    }
+    whole = definition(group, kind, plural, version(subresources={"status": {}}))
+    whole["spec"]["names"] |= {"singular": kind.lower(), "categories": _CATEGORIES}
+    return whole

@@ -157,13 +157,12 @@ def applied(kind: Kind, present: Object | None, stated: Object, who: Who, *, for
 
 def _with_last_applied(whole: Object, stated: Object, who: Who) -> Object:
     """What kubectl applied on the client before is kept up, so that it can go back to that."""
-    about, mine = whole["metadata"], stated["metadata"]
+    about, mine = whole["metadata"], dict(stated["metadata"])
     annotations = about.get("annotations")
     if who.name != _KUBECTL or not _are_texts(annotations) or not annotations.get(LAST_APPLIED):
         return whole
-    if (own := mine.get("annotations")) is not None:
-        own = {key: text for key, text in own.items() if key != LAST_APPLIED}
-    mine = {k: v for k, v in mine.items() if k != "annotations"} | ({} if own is None else {"annotations": own})
+    if (own := mine.pop("annotations", None)) is not None:
+        mine["annotations"] = {key: text for key, text in own.items() if key != LAST_APPLIED}
     kept = {**annotations, LAST_APPLIED: as_go({**stated, "metadata": mine}, is_sorted=True) + "\n"}
     if annotations_size(kept) > MAX_ANNOTATIONS:
         del kept[LAST_APPLIED]
