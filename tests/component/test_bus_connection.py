@@ -11,6 +11,7 @@ import pytest
 from scaup.core.bus.connection import Bus, BusAccess, Msg, connect
 from scaup.core.bus.kv import STREAM_NOT_FOUND
 from scaup.core.model.errors import BusRequestError, BusUnavailableError
+from tests.support.cable import cable
 from tests.support.natsserver import NatsServer, nats_server
 from tests.support.waiting import eventually
 
@@ -94,6 +95,22 @@ async def test_posts_are_delivered_in_order_and_the_last_ones_at_the_end(nats: N
             poster.post("posts", b"last")
         await eventually(lambda: len(heard) == 1001, "the last came")
     assert heard == [b"%d" % number for number in range(1000)] + [b"last"]
+
+
+async def test_a_flush_comes_after_what_was_asked_for_before_it(nats: NatsServer) -> None:
+    """What is subscribed to before is heard from then on; and what is drained is whole."""
+    async with cable(nats.port) as way, connect(BusAccess(f"nats://127.0.0.1:{way.port}"), "test") as bus:
+        await bus.client.flush()
+        way.sent.clear()
+        end = await bus.subscribe("heard", _nothing, drains=True)
+        await bus.client.flush()
+        await end()
+        lines = [line.split()[0] for line in way.sent.split(b"\r\n") if line]
+        assert lines == [b"SUB", b"PING", b"UNSUB", b"PING"]
+
+
+async def _nothing(_msg: Msg) -> None:
+    pass
 
 
 async def test_a_client_that_is_closed_for_good_ends_whoever_waits_for_that(nats: NatsServer) -> None:

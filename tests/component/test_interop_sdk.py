@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import nats as plain_client
 import pytest
 from cloudevents.core.bindings.http import HTTPMessage as SdkMessage
 from cloudevents.core.bindings.http import from_binary_event, to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
-from nats.aio.msg import Msg
 
 from scaup.core.bus.connection import BusAccess, connect
 from scaup.core.codec import http, jsonformat, stored
 from tests.support.events import a_broker, an_event
+from tests.support.listening import listening
 from tests.support.natsserver import NatsServer
 from tests.support.rawhttp import send
 from tests.support.services import define, service
@@ -43,22 +42,14 @@ async def test_what_the_sdk_sends_a_plain_nats_client_reads_as_cloudevents(nats:
     text = CloudEvent(ATTRIBUTES | {"datacontenttype": "text/plain"}, "just text: é")
     async with connect(BusAccess(nats.url), "test") as bus:
         await define(bus, [BROKER])
-        reader = await plain_client.connect(nats.url)
-        heard: asyncio.Queue[Msg] = asyncio.Queue()
-
-        async def hear(msg: Msg) -> None:
-            await heard.put(msg)
-
-        await reader.subscribe("scaup.log.>", cb=hear)
-        await reader.flush()
-        with service("ingress", tmp_path, nats.url) as ingress:
-            await ingress.until_ready()
-            for message in (to_binary_event(made), to_structured_event(made), to_binary_event(text)):
-                body = message.body if isinstance(message.body, bytes) else message.body.encode()
-                answer = await send(ingress.port, "POST", "/default/one", message.headers, body)
-                assert (answer.status, answer.body) == (202, b"")
-            entries = [await asyncio.wait_for(heard.get(), 5) for _ in range(3)]
-        await reader.close()
+        async with listening(nats.url, "scaup.log.>") as heard:
+            with service("ingress", tmp_path, nats.url) as ingress:
+                await ingress.until_ready()
+                for message in (to_binary_event(made), to_structured_event(made), to_binary_event(text)):
+                    body = message.body if isinstance(message.body, bytes) else message.body.encode()
+                    answer = await send(ingress.port, "POST", "/default/one", message.headers, body)
+                    assert (answer.status, answer.body) == (202, b"")
+                entries = [await asyncio.wait_for(heard.get(), 20) for _ in range(3)]
     for entry in entries:
         headers = entry.headers or {}
         assert all(name == name.lower() and value.isascii() for name, value in headers.items())

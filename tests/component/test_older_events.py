@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-import nats as plain_client
 import orjson
 import pytest
 
@@ -14,6 +14,7 @@ from scaup.core.codec.kept import Facts, Replay
 from scaup.core.model.definitions import Destination
 from scaup.core.model.names import Lane, TriggerUid
 from tests.support.dataplane import delivery
+from tests.support.listening import listening
 from tests.support.natsserver import NatsServer
 from tests.support.rawhttp import Answer
 from tests.support.sinks import OK, Request, answer, reply, sink
@@ -83,13 +84,9 @@ async def test_an_older_event_arrives_as_one_in_either_mode(nats: NatsServer) ->
 
 
 async def test_a_plain_nats_client_reads_it_in_the_log_as_what_it_is(nats: NatsServer) -> None:
-    async with whole_broker(nats.url) as here:
-        reader = await plain_client.connect(nats.url)
-        heard = await reader.subscribe("scaup.log.>")
-        await reader.flush()
+    async with whole_broker(nats.url) as here, listening(nats.url, "scaup.log.>") as heard:
         assert (await in_json(here, schemaurl="/s", data="e30=", datacontentencoding="base64")).status == 202
-        entry = await heard.next_msg(5)
-        await reader.close()
+        entry = await asyncio.wait_for(heard.get(), 20)
     headers = entry.headers or {}
     assert (headers["ce-specversion"], headers["ce-schemaurl"], entry.data) == ("0.3", "/s", b"{}")
     assert "ce-datacontentencoding" not in headers

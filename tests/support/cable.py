@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 
 class Cable:
-    """Listens on ``port`` and carries bytes to another port of this machine. ``cuts`` counts what was cut."""
+    """Listens on ``port`` and carries bytes to another port of this machine. ``cuts`` counts what was cut.
+
+    ``sent`` is all that clients sent, where there is one client at a time.
+    """
 
     def __init__(self, target: int) -> None:
         self._target = target
         self._plugged = asyncio.Event()
         self._plugged.set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._carrying: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.port = 0
         self.cuts = 0
+        self.sent = bytearray()
 
     def cut(self) -> None:
         """Reset every connection. New ones can be made at once."""
@@ -36,7 +41,7 @@ class Cable:
 
     async def start(self) -> None:
         """Begin."""
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -45,6 +50,12 @@ class Cable:
         if self._server is not None:
             self._server.close()
         self.cut()
+        await asyncio.gather(*self._carrying, return_exceptions=True)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._carry(reader, writer))
+        self._carrying.add(task)
+        task.add_done_callback(self._carrying.discard)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -53,7 +64,10 @@ class Cable:
             await self._plugged.wait()
             answers, there = await asyncio.open_connection("127.0.0.1", self._target)
             self._writers.add(there)
-            ways = {asyncio.create_task(_pump(reader, there)), asyncio.create_task(_pump(answers, writer))}
+            ways = {
+                asyncio.create_task(_pump(reader, there, self.sent.extend)),
+                asyncio.create_task(_pump(answers, writer)),
+            }
             _, rest = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             for way in rest:
                 way.cancel()
@@ -67,9 +81,12 @@ class Cable:
                     one.transport.abort()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, saw: Callable[[bytes], object] = bool
+) -> None:
     with suppress(OSError):
         while data := await reader.read(65536):
+            saw(data)
             writer.write(data)
             await writer.drain()
 
