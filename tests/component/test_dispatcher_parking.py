@@ -14,7 +14,7 @@ from scaup.core.codec.kept import Facts
 from scaup.core.model import names
 from scaup.core.model.names import BrokerUid, Lane, TriggerUid, parked_hint, queue_subject
 from scaup.core.runtime.definitions import Definitions
-from scaup.dispatcher import capacity
+from scaup.dispatcher import capacity, target
 from scaup.dispatcher.attempt import Outgoing
 from scaup.dispatcher.counts import Counts
 from scaup.dispatcher.entries import Delivery, LogEntry
@@ -209,6 +209,7 @@ async def test_wide_fan_out_is_begun_as_it_can_be_worked_and_needs_no_queue(
 ) -> None:
     monkeypatch.setattr(capacity, "_FEWEST_DELIVERIES", 64)
     monkeypatch.setattr(capacity, "_FEWEST_BUSY", 64)
+    monkeypatch.setattr(target, "SLOW_S", 30.0)  # 0.2 s may be more on a busy machine, and is not slow here
     async with working(nats.url, {"slow_s": 30.0}) as here, sink() as there:
         there.script = lambda _request: answer(202, delay_s=0.2)
         for number in range(20):

@@ -187,7 +187,7 @@ async def test_sink_whose_attempts_take_long_holds_few_entries_of_the_log() -> N
         assert not target.is_backed_up
         target.offer(around.delivery())
     assert target.is_backed_up
-    around.capacity.lag_s = 0.05  # the machine is slow, and with it every attempt
+    around.capacity._lag_s = 0.05  # the machine is slow, and with it every attempt
     assert not target.is_backed_up
     for task in around.tasks:
         task.cancel()

@@ -8,6 +8,8 @@ the target's fault only while the event loop has time to spare.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,15 +39,23 @@ class Capacity:
     bytes: int = 0
     finished: int = 0
     """Entries let go of since the last sample."""
-    lag_s: float = 0.0
-    """How late the event loop is, on average over the last quarter of a second or so."""
     deliveries: Counter[BrokerUid] = field(default_factory=Counter)
     """Deliveries of those entries that targets have in hand, neither ended nor put aside, by Broker."""
     delivered: int = 0
     """Deliveries that came to an end since the last sample."""
+    _lag_s: float = 0.0
+    _sample_at: float = math.inf
     _pace: float = float(BATCH)
     _delivery_rate: float = 0.0
     _wakers: list[Callable[[], None]] = field(default_factory=list)
+
+    @property
+    def lag_s(self) -> float:
+        """How late the event loop is, on average over the last quarter of a second or so.
+
+        A sample that is late counts before it is taken: who looks first after a standstill knows of it, too.
+        """
+        return self._lag_s + _WEIGHT * max(time.monotonic() - self._sample_at - self._lag_s, 0.0)
 
     @property
     def share(self) -> float:
@@ -95,13 +105,13 @@ class Capacity:
 
     async def watch(self) -> None:
         """Take samples until cancelled."""
-        loop = asyncio.get_running_loop()
-        last = loop.time()
+        last = time.monotonic()
         while True:
+            self._sample_at = last + _SAMPLE_S
             await asyncio.sleep(_SAMPLE_S)
-            now = loop.time()
+            now = time.monotonic()
             elapsed, last = now - last, now
-            self.lag_s += _WEIGHT * (elapsed - _SAMPLE_S - self.lag_s)
+            self._lag_s += _WEIGHT * (elapsed - _SAMPLE_S - self._lag_s)
             rate = self.finished / elapsed
             self.finished = 0
             self._delivery_rate += _WEIGHT * (self.delivered / elapsed - self._delivery_rate)
