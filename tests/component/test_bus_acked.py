@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from scaup.core.bus import acked
-from scaup.core.bus.acked import Stored
+from scaup.core.bus.acked import ACK_TIMEOUT_S, Stored
 from scaup.core.bus.client import Entry, header_lines
 from scaup.core.bus.connection import Bus, BusAccess, connect
 from scaup.core.model.errors import (
@@ -151,7 +151,7 @@ async def test_a_refusal_of_another_kind_keeps_its_number(nats: NatsServer) -> N
 
 async def test_a_stream_that_is_not_there_is_known_at_once(nats: NatsServer) -> None:
     async with connect(BusAccess(nats.url), "test") as bus:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(ACK_TIMEOUT_S * 0.9):
             with pytest.raises(BusUnavailableError, match="no stream takes"):
                 await bus.acked.store("nobody.listens", b"x")
 
@@ -178,11 +178,11 @@ async def test_a_lost_connection_fails_what_is_under_way_at_once(nats: NatsServe
         waiting = [asyncio.create_task(bus.acked.store("swallowed", b"x")) for _ in range(10)]
         await eventually(lambda: bus.acked.in_flight == 10, "all wait")
         nats.kill()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(ACK_TIMEOUT_S * 0.9):
             outcomes = await asyncio.gather(*waiting, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {BusUnavailableError}
         assert bus.acked.in_flight == 0
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(ACK_TIMEOUT_S * 0.9):
             with pytest.raises(BusUnavailableError, match="no connection"):
                 await bus.acked.store("s.a", b"x")
         await asyncio.to_thread(nats.start)
@@ -197,6 +197,7 @@ async def test_no_acknowledgement_in_time_is_an_error(nats: NatsServer, monkeypa
         await bus.client.subscribe("swallowed")
         with pytest.raises(BusUnavailableError, match="no acknowledgement"):
             await bus.acked.store("swallowed", b"x")
+        monkeypatch.undo()
         await bus.acked.store("s.a", b"x")
 
 

@@ -39,7 +39,7 @@ async def test_a_lost_connection_fails_the_requests_under_way_at_once(nats: Nats
         await eventually(lambda: bus.client._resp_map, "it is under way")
         nats.kill()
         with pytest.raises(BusUnavailableError, match="was lost before the answer on mute"):
-            await asyncio.wait_for(asking, 3)
+            await asyncio.wait_for(asking, 20)
 
 
 def has_epoch(bus: Bus, epoch: int) -> bool:
@@ -118,7 +118,7 @@ async def test_a_client_that_is_closed_for_good_ends_whoever_waits_for_that(nats
         waiting = asyncio.create_task(bus.until_closed())
         await bus.client.close()
         with pytest.raises(BusUnavailableError, match="closed for good"):
-            await asyncio.wait_for(waiting, 2)
+            await asyncio.wait_for(waiting, 20)
 
 
 async def test_a_token_is_asked_for_and_given(tmp_path: Path) -> None:

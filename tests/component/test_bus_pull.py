@@ -191,6 +191,6 @@ async def test_what_is_on_its_way_to_a_puller_that_ends_goes_back_at_once(nats: 
         assert len(first.data) < 2000
         second = Pulled(bus)
         running = asyncio.create_task(second.puller.run())
-        await eventually(lambda: len({*first.data, *second.data}) == 2000, "the next one has the rest", within_s=8)
+        await eventually(lambda: len({*first.data, *second.data}) == 2000, "the next one has the rest", within_s=12)
         running.cancel()
         await asyncio.wait([running])

@@ -50,7 +50,7 @@ async def test_a_replay_that_waits_for_room_stops_at_once(nats: NatsServer) -> N
         working_on_it = asyncio.create_task(replay.run())
         await here.until_queues_hold(10)
         replay.stop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await working_on_it
         assert (replay.progress.queued, replay.progress.following, replay.is_done) == (10, 11, False)
 

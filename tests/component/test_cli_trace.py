@@ -62,7 +62,7 @@ async def test_what_is_delivered_shows_each_attempt_with_status_duration_and_why
         assert attempts[0]["why"] == "the sink answered 503"
         assert 0.05 <= attempts[0]["seconds"] < 5
         due, came = (datetime.fromisoformat(at) for at in (attempts[0]["nextAt"], attempts[1]["at"]))
-        assert abs((due - came).total_seconds()) < 1
+        assert abs((due - came).total_seconds()) < 10
 
 
 async def test_what_is_filtered_out_says_by_which_part_of_the_filter(nats: NatsServer) -> None:
@@ -92,7 +92,7 @@ async def test_what_waits_says_for_what_and_until_when(nats: NatsServer) -> None
         assert found.states == {"retried": "Waiting", "paused": "Waiting", "homeless": "Waiting"}
         fate = found.of("retried")
         wait = datetime.fromisoformat(fate["nextAttemptAt"]) - datetime.fromisoformat(fate["attempts"][0]["at"])
-        assert 58 < wait.total_seconds() < 62
+        assert 50 < wait.total_seconds() < 80
         assert fate["why"] == "the sink answered 503; another attempt is due"
         assert "its Trigger is paused (`scaup trigger resume paused` ends that)" in found.of("paused")["why"]
         assert "its sink has no address now: v1/Service/default/web: it is not ready" in found.of("homeless")["why"]

@@ -155,7 +155,7 @@ async def held_twice(here: World, count: int) -> None:
         def all_came(held: list[str] = held) -> bool:
             return len(held) == count
 
-        await eventually(all_came, f"{count} entries come, time {number + 1}", within_s=5)
+        await eventually(all_came, f"{count} entries come, time {number + 1}")
         await end()
         for reply in held:
             await here.bus.publish(reply, b"-NAK")

@@ -44,7 +44,7 @@ async def test_entries_wait_while_there_is_no_filter_and_are_delivered_when_one_
         await eventually(lambda: metric("scaup_dispatcher_in_flight") >= 50, "they are pulled")
         assert not there.requests
         await here.filter()
-        await eventually(lambda: sorted(there.ids) == sorted(ids), "all are delivered", within_s=5)
+        await eventually(lambda: sorted(there.ids) == sorted(ids), "all are delivered")
         await here.until_settled()
 
 
@@ -62,7 +62,7 @@ async def test_entries_are_handed_back_when_no_filter_answers_for_long(
         )
         monkeypatch.undo()
         await here.filter()
-        await eventually(lambda: there.ids == [sent], "it is delivered", within_s=5)
+        await eventually(lambda: there.ids == [sent], "it is delivered")
 
 
 async def test_filter_that_answers_nonsense_is_asked_again(nats: NatsServer) -> None:
@@ -80,7 +80,7 @@ async def test_filter_that_answers_nonsense_is_asked_again(nats: NatsServer) -> 
         await eventually(lambda: not answers, "all nonsense was heard")
         await end()
         await here.filter()
-        await eventually(lambda: there.ids == [sent], "it is delivered", within_s=5)
+        await eventually(lambda: there.ids == [sent], "it is delivered")
 
 
 async def test_answer_of_a_later_revision_is_waited_for_and_never_taken_for_a_deletion(nats: NatsServer) -> None:
@@ -222,7 +222,7 @@ async def test_only_what_is_older_than_the_age_is_trimmed(nats: NatsServer) -> N
         async def has_five() -> bool:
             return (await _state(here))["messages"] == 5
 
-        await eventually(has_five, "the old ones are gone, the young ones stay", within_s=2)
+        await eventually(has_five, "the old ones are gone, the young ones stay")
 
 
 async def test_events_are_delivered_whatever_their_order_and_however_many(nats: NatsServer) -> None:

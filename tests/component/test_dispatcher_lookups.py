@@ -60,4 +60,4 @@ async def test_dispatcher_delivers_and_ends_in_time_while_lookups_hang(nats: Nat
             process.send_signal(signal.SIGTERM)
             start = time.monotonic()
             assert await asyncio.to_thread(process.wait, 20) == 0, log.read_text()[-3000:]
-            assert time.monotonic() - start < 4
+            assert time.monotonic() - start < 15

@@ -90,7 +90,7 @@ async def test_a_service_that_waits_for_nats_stops_at_once_when_asked(
                 return False
 
         _: bool = await eventually(listens, "it waits")
-        assert await waiting.stopped(signal.SIGTERM, within_s=3) == 0
+        assert await waiting.stopped(signal.SIGTERM) == 0
         assert "drain_deadline" not in waiting.log.read_text()
 
 

@@ -181,6 +181,16 @@ def test_core_kinds_are_applied(server: Server, namespace: str, maps: str) -> No
     assert [found["name"] for found in more.body["spec"]["ports"]] == ["a", "b"]
 
 
+def test_an_owner_that_a_client_named_without_a_time_stays_without_one(server: Server, reeds: str) -> None:
+    body = reed(height=1)
+    entry: dict[str, Any] = {"manager": "m", "operation": "Update", "apiVersion": "pond.test/v1"}
+    entry |= {"fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:height": {}}}}
+    server.request("POST", reeds, body)
+    body["metadata"]["managedFields"] = [entry]
+    assert server.request("PUT", f"{reeds}/r", body).body["metadata"]["managedFields"] == [entry]
+    assert applied(server, f"{reeds}/r", reed(colour="green")).body["metadata"]["managedFields"][-1] == entry
+
+
 def test_what_was_there_before_the_first_apply_has_an_owner(server: Server, reeds: str) -> None:
     server.request("POST", reeds, reed(height=1))
     reset = server.request("PATCH", f"{reeds}/r", {"metadata": {"managedFields": [{}]}}, MERGE)

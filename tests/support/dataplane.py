@@ -178,7 +178,7 @@ class World:
         info = await self.bus.api(f"CONSUMER.INFO.{stream}.{names.DISPATCH_CONSUMER}")
         return int(info["num_pending"] + info["num_ack_pending"])
 
-    async def until_settled(self, within_s: float = 10.0) -> None:
+    async def until_settled(self, within_s: float = 20.0) -> None:
         """Until every entry that the log has now is acknowledged."""
         stream = names.log_stream(self.broker.uid)
         last = (await self.bus.api(f"STREAM.INFO.{stream}"))["state"]["last_seq"]
@@ -206,13 +206,13 @@ class World:
         """How many events wait in all queues."""
         return (await waiting(self.bus, self.broker.uid)).total()
 
-    async def until_queues_hold(self, count: int, within_s: float = 10.0) -> None:
+    async def until_queues_hold(self, count: int, within_s: float = 20.0) -> None:
         async def holds() -> bool:
             return await self.queue_size() == count
 
         await eventually(holds, f"{count} events are queued", within_s=within_s)
 
-    async def dead_letters(self, count: int = 0, within_s: float = 10.0) -> list[DeadLetter]:
+    async def dead_letters(self, count: int = 0, within_s: float = 20.0) -> list[DeadLetter]:
         """The kept dead letters, when there are ``count`` of them at least."""
 
         async def there_are() -> list[DeadLetter] | None:

@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 @overload
-async def eventually(condition: Callable[[], Awaitable[T]], what: str, *, within_s: float = 10.0) -> T: ...
+async def eventually(condition: Callable[[], Awaitable[T]], what: str, *, within_s: float = 20.0) -> T: ...
 @overload
-async def eventually(condition: Callable[[], T], what: str, *, within_s: float = 10.0) -> T: ...
-async def eventually(condition: Callable[[], object], what: str, *, within_s: float = 10.0) -> object:
+async def eventually(condition: Callable[[], T], what: str, *, within_s: float = 20.0) -> T: ...
+async def eventually(condition: Callable[[], object], what: str, *, within_s: float = 20.0) -> object:
     """Ask again and again until ``condition`` gives something true, and give that back."""
     end = time.monotonic() + within_s
     while True:

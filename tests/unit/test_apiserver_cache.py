@@ -181,7 +181,7 @@ async def test_listeners_hear_of_every_change_until_they_leave() -> None:
     window = Window(10, 0)
     with window.listening() as event:
         window.append(Change(1, None, whole("a")))
-        await asyncio.wait_for(event.wait(), 1)
+        await asyncio.wait_for(event.wait(), 20)
         event.clear()
     window.append(Change(2, None, whole("b")))
     assert not event.is_set()

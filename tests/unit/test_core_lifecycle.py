@@ -77,7 +77,7 @@ def test_the_drain_has_a_deadline() -> None:
         process.terminate()
         status, _, err = end_of(process)
         assert status == 0
-        assert 0.2 <= time.monotonic() - begun < 3
+        assert 0.2 <= time.monotonic() - begun < 15
         assert "lifecycle.drain_deadline" in err
 
 

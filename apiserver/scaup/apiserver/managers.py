@@ -237,7 +237,9 @@ def _with_managed(whole: Object, managed: _Managed) -> Object:
         if not entry.fields:
             continue
         about: Object = {"manager": key.manager, "operation": key.operation, "apiVersion": entry.version}
-        about |= {"time": entry.time, "fieldsType": "FieldsV1", "fieldsV1": fieldsets.to_v1(entry.fields)}
+        if entry.time:  # a client's own entry may be without
+            about["time"] = entry.time
+        about |= {"fieldsType": "FieldsV1", "fieldsV1": fieldsets.to_v1(entry.fields)}
         entries.append(about | ({"subresource": key.subresource} if key.subresource else {}))
     return {**whole, "metadata": metadata | ({"managedFields": entries} if entries else {})}
 
