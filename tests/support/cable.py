@@ -82,7 +82,7 @@ class Cable:
 
 
 async def _pump(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, saw: Callable[[bytes], object] = bool
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, saw: Callable[[bytes], object] = lambda _: None
 ) -> None:
     with suppress(OSError):
         while data := await reader.read(65536):
