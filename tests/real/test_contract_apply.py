@@ -182,10 +182,9 @@ def test_core_kinds_are_applied(server: Server, namespace: str, maps: str) -> No
 
 
 def test_an_owner_that_a_client_named_without_a_time_stays_without_one(server: Server, reeds: str) -> None:
-    body = reed(height=1)
+    body = server.request("POST", reeds, reed(height=1)).body
     entry: dict[str, Any] = {"manager": "m", "operation": "Update", "apiVersion": "pond.test/v1"}
     entry |= {"fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:height": {}}}}
-    server.request("POST", reeds, body)
     body["metadata"]["managedFields"] = [entry]
     assert server.request("PUT", f"{reeds}/r", body).body["metadata"]["managedFields"] == [entry]
     assert applied(server, f"{reeds}/r", reed(colour="green")).body["metadata"]["managedFields"][-1] == entry
