@@ -24,11 +24,13 @@ async def test_log_is_acknowledged_soon_although_a_sink_hangs_and_the_others_hav
 
 async def test_late_success_removes_the_waiting_entry_and_is_the_only_delivery(nats: NatsServer) -> None:
     """What is in no queue any more, nor unsettled in the log, cannot come again."""
-    async with working(nats.url, {"slow_s": 0.2}) as world, sink(answer(202, delay_s=1.0)) as there:
+    late = asyncio.Event()
+    async with working(nats.url, {"slow_s": 0.2}) as world, sink(answer(202, after=late)) as there:
         await world.trigger("t", there.url, delivery=delivery(timeout_s=30))
         ids = await world.send_many(20)
         await world.until_settled()
         await world.until_queues_hold(20)
+        late.set()
         await world.until_queues_hold(0)
         await eventually(lambda: metric("scaup_parked_events_total", **of_trigger("t", reason="slow")) >= 20, "parked")
         await world.send(id="last")
@@ -40,17 +42,20 @@ async def test_late_failure_is_retried_once_and_not_twice(nats: NatsServer) -> N
     """The entry parked while the attempt ran gives way to the retry; with no back-off at all, too."""
     async with working(nats.url, {"slow_s": 0.2}) as world, sink() as there:
         failed: set[str] = set()
+        late = asyncio.Event()
 
-        def late(request: Request) -> Reaction:
+        def fails_once(request: Request) -> Reaction:
             if request.id in failed:
                 return OK
             failed.add(request.id)
-            return answer(500, delay_s=0.6)
+            return answer(500, after=late)
 
-        there.script = late
+        there.script = fails_once
         await world.trigger("t", there.url, delivery=delivery(timeout_s=30, backoff_delay_s=0.0))
         ids = await world.send_many(10)
         await world.until_settled()
+        await world.until_queues_hold(10)
+        late.set()
         await eventually(lambda: len(there.requests) == 20, "each came twice")
         await world.until_queues_hold(0)
         assert sorted(there.ids) == sorted(ids * 2)

@@ -44,19 +44,27 @@ class Request:
 
 @dataclass(frozen=True)
 class Reaction:
-    """What follows on a request: bytes are sent, numbers are seconds waited; then ``end``: keep, close, reset, hang."""
+    """What follows on a request: bytes are sent, seconds and events are waited for; then ``end``: keep, close, reset,
+    hang.
+    """
 
-    parts: tuple[bytes | float, ...] = ()
+    parts: tuple[bytes | float | asyncio.Event, ...] = ()
     end: str = "keep"
 
 
 def answer(
-    status: int = 202, body: bytes = b"", headers: dict[str, str] | None = None, *, delay_s: float = 0
+    status: int = 202,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+    *,
+    delay_s: float = 0,
+    after: asyncio.Event | None = None,
 ) -> Reaction:
-    """A plain answer, after ``delay_s``."""
+    """A plain answer, after ``delay_s`` and when ``after`` is set."""
     lines = {"content-length": str(len(body)), **(headers or {})}
     head = f"HTTP/1.1 {status} X\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
-    return Reaction((delay_s, head.encode() + body) if delay_s else (head.encode() + body,))
+    waits = [part for part in (delay_s, after) if part]
+    return Reaction((*waits, head.encode() + body))
 
 
 def raw(*parts: bytes | float, end: str = "keep") -> Reaction:
@@ -160,6 +168,8 @@ class Sink:
             if isinstance(part, bytes):
                 writer.write(part)
                 await writer.drain()
+            elif isinstance(part, asyncio.Event):
+                await part.wait()
             else:
                 await asyncio.sleep(part)
         match reaction.end:
