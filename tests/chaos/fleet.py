@@ -19,7 +19,7 @@ from tests.support.services import Service, service
 
 _SCRAPE_S: Final = 1.0
 _STOP_S: Final = 15.0
-_READY_S: Final = 30.0
+_READY_S: Final = 60.0
 
 
 @dataclass(slots=True)

@@ -102,7 +102,9 @@ class Door(asyncio.Protocol):
 
     async def _play(self, reaction: Reaction) -> None:
         for part in reaction.parts:
-            if isinstance(part, float):
+            if isinstance(part, asyncio.Event):
+                await part.wait()
+            elif not isinstance(part, bytes):
                 await asyncio.sleep(part)
             elif self._transport is not None:
                 self._transport.write(part)

@@ -141,15 +141,16 @@ async def test_a_trigger_gets_no_more_events_a_second_than_its_rate_whatever_the
         await here.filter()
         for number in range(2):
             await here.dispatcher(replica=f"d-{number}")
-        await here.trigger("t", there.url, rate=20.0)
+        await here.trigger("t", there.url, rate=10.0)
         ids = await here.send_many(50)
         await here.until_settled()
         assert len(there.requests) < 50
         await here.until_queues_hold(0)
         assert sorted(there.ids) == sorted(ids)
-        # An attempt is begun at its time, and comes a little later: up to 0.1 s of them may seem to belong together.
-        assert most_in(there.requests, 1.0) <= 20 + 2 + 2
-        assert there.requests[-1].at - there.requests[0].at > 2.0
+        # An attempt is begun at its time, and comes later where the machine is slow; without a common limit there would
+        # be 20 a second, and all would be here after 2.5 s.
+        assert most_in(there.requests, 1.0) < 18
+        assert there.requests[-1].at - there.requests[0].at > 4.0
 
 
 async def test_a_limited_trigger_holds_up_nobody_else(nats: NatsServer) -> None:

@@ -102,7 +102,7 @@ async def test_dispatcher_is_not_ready_while_somebody_holds_what_waits_and_settl
 async def test_dead_sinks_and_idleness_leave_the_dispatcher_ready(
     nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "_PATIENCE_S", 3.0)  # longer than from one look to the next
+    monkeypatch.setattr(keeper, "_PATIENCE_S", 5.0)  # longer than from one look to the next
     async with working(nats.url) as here, sink(answer(503)) as there:
         await here.trigger("t", there.url, delivery=delivery(retry=1000, backoff_delay_s=0.01))
         await here.send_many(50)

@@ -21,7 +21,7 @@ def received(url: str) -> list[str]:
         return [event["id"] for event in orjson.loads(answer.read())]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_the_pages_that_use_the_examples_one_after_the_other(tmp_path: Path) -> None:
     data, offset = tmp_path / "data", free_offset()
     shutil.copytree(EXAMPLES, tmp_path / "examples")

@@ -125,7 +125,7 @@ class Service:
     port: int
     metrics_port: int
 
-    async def until_ready(self, within_s: float = 15.0) -> None:
+    async def until_ready(self, within_s: float = 40.0) -> None:
         """Until ``/readyz`` of its metrics port says so."""
 
         async def ready() -> bool:

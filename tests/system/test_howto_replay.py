@@ -39,7 +39,7 @@ def ids(up: Up, port: int) -> list[str]:
     return [event["id"] for event in up.get(port, "/events") or []]
 
 
-@pytest.mark.timeout(120)  # nine commands, each a process of its own
+@pytest.mark.timeout(300)  # nine commands, each a process of its own
 async def test_every_command_of_the_page_does_what_the_page_says(tmp_path: Path) -> None:
     send, dry, replay, choose, slow, apply, get = commands()
     with scaup_up(tmp_path / ".scaup", free_offset(), "-f", str(HELLO)) as up:

@@ -255,7 +255,9 @@ async def waits_are_those_of_the_policy(at: Place) -> None:
     same, doubled = gaps(at.of(linear, event_id)), gaps(at.of(exponential, event_id))
     at.note("waits", f"linear {same}, exponential {doubled}")
     at.need(len(same) == len(doubled) == 3, "there are not three retries")
-    at.need(min(same) >= 0.3 - _EARLY_S and sum(same) < 1.8 - _EARLY_S, f"linear waits {same}, and not 0.3 s each time")
+    # One wait may be long for other reasons; twice as long each time, the last would be 1.2 s at least.
+    is_steady = 0.3 - _EARLY_S <= min(same) < 0.9 and same[-1] < 1.2 - _EARLY_S
+    at.need(is_steady, f"linear waits {same}, and not 0.3 s each time")
     fits = all(doubled[n] >= 0.3 * 2**n - _EARLY_S for n in range(3))
     at.need(fits, f"exponential waits {doubled}")
 
