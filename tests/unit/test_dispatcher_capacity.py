@@ -13,12 +13,10 @@ async def test_a_standstill_of_the_loop_is_known_to_whoever_looks_first_after_it
     capacity = Capacity(100, 100)
     watching = asyncio.create_task(capacity.watch())
     await asyncio.sleep(0)
-    before = capacity.lag_s
     time.sleep(0.3)  # noqa: ASYNC251 - it is the loop that stands still
     at_once = capacity.lag_s
     while not capacity._lag_s:  # noqa: ASYNC110 - until the first sample is taken, and not the second
         await asyncio.sleep(0)
     watching.cancel()
-    assert before == 0.0
     assert 0.04 < at_once <= capacity._lag_s
     assert capacity.is_busy
