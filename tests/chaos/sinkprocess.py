@@ -19,7 +19,7 @@ import orjson
 
 from tests.chaos.place import Place, PlaceSpec
 from tests.support.ports import Port
-from tests.support.sinks import Reaction
+from tests.support.sinks import Reaction, waited
 
 _UP_S: Final = (3.0, 6.0)
 _DOWN_S: Final = (1.0, 4.0)
@@ -102,10 +102,8 @@ class Door(asyncio.Protocol):
 
     async def _play(self, reaction: Reaction) -> None:
         for part in reaction.parts:
-            if isinstance(part, asyncio.Event):
-                await part.wait()
-            elif not isinstance(part, bytes):
-                await asyncio.sleep(part)
+            if not isinstance(part, bytes):
+                await waited(part)
             elif self._transport is not None:
                 self._transport.write(part)
         transport = self._transport

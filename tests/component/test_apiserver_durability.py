@@ -31,7 +31,7 @@ async def process(nats: NatsServer, port: int) -> AsyncIterator[tuple[ApiClient,
     try:
         async with aiohttp.ClientSession() as session:
             api = ApiClient(port, session)
-            await eventually(api.is_ready, "the process is ready", within_s=20)
+            await eventually(api.is_ready, "the process is ready")
             yield api, child
     finally:
         if child.returncode is None:
@@ -56,7 +56,7 @@ async def test_every_answered_write_is_there_after_a_kill_and_older_watches_end_
                     return
 
         writers = [asyncio.create_task(write(worker)) for worker in range(8)]
-        await eventually(lambda: len(answered) > 100, "some writes are answered", within_s=20)
+        await eventually(lambda: len(answered) > 100, "some writes are answered")
         child.kill()
         await asyncio.gather(*writers)
     async with process(nats, port) as (api, child):
@@ -123,7 +123,7 @@ async def test_while_nats_is_away_reading_goes_on_and_writing_says_so(nats: Nats
             async def is_written() -> bool:
                 return (await api("POST", BROKERS, broker("c"))).status == 201
 
-            await eventually(is_written, "writing goes on", within_s=20)
+            await eventually(is_written, "writing goes on")
             assert await watch.names(1) == [("ADDED", "c")], "the watch goes on over the interruption"
 
 

@@ -102,15 +102,11 @@ async def test_a_flush_comes_after_what_was_asked_for_before_it(nats: NatsServer
     async with cable(nats.port) as way, connect(BusAccess(f"nats://127.0.0.1:{way.port}"), "test") as bus:
         await bus.client.flush()
         way.sent.clear()
-        end = await bus.subscribe("heard", _nothing, drains=True)
+        end = await bus.subscribe("heard", _says_nothing, drains=True)
         await bus.client.flush()
         await end()
         lines = [line.split()[0] for line in way.sent.split(b"\r\n") if line]
         assert lines == [b"SUB", b"PING", b"UNSUB", b"PING"]
-
-
-async def _nothing(_msg: Msg) -> None:
-    pass
 
 
 async def test_a_client_that_is_closed_for_good_ends_whoever_waits_for_that(nats: NatsServer) -> None:

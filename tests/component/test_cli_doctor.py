@@ -64,7 +64,7 @@ async def until_found(here: World, code: str, **asked: Any) -> Finding:
         found = await look(here.url, **asked)
         return found if code in found else None
 
-    found = await eventually(is_there, f"{code} is found", within_s=20)
+    found = await eventually(is_there, f"{code} is found")
     assert found is not None
     return found[code]
 

@@ -280,7 +280,7 @@ async def test_after_a_restart_what_is_stored_is_still_said_and_the_rest_is_said
                 return states == ({"well": "NotKnown", "ill": "Waiting"}, {"well": "Delivered", "ill": "Waiting"})
             return False
 
-        await eventually(is_same, "a restart of NATS takes nothing away", within_s=20)
+        await eventually(is_same, "a restart of NATS takes nothing away")
 
 
 async def test_dispatchers_that_are_told_to_remember_nothing_or_do_not_answer_are_named(nats: NatsServer) -> None:

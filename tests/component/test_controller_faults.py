@@ -48,7 +48,7 @@ async def test_nats_that_is_killed_and_back_is_written_on(nats: NatsServer, tmp_
                 return False
             return True
 
-        _: bool = await eventually(made, "the local API takes writes again", within_s=20)
+        _: bool = await eventually(made, "the local API takes writes again")
         other = trigger.removesuffix("/t") + "/other"
         await w.until(other, "Ready", "True")
         assert {t.name for t in plane.triggers.values()} == {"t", "other"}
@@ -73,7 +73,7 @@ async def test_a_bucket_that_was_lost_is_written_anew_and_the_streams_with_it(na
                 return False
             return True
 
-        _: bool = await eventually(there, "the Broker's streams are made again", within_s=20)
+        _: bool = await eventually(there, "the Broker's streams are made again")
         async with data_plane(w.bus) as plane:
             await eventually(lambda: plane.is_loaded, "the data plane finds a complete snapshot")
             assert len(plane.triggers) == len(plane.brokers) == 1
@@ -88,7 +88,7 @@ async def test_a_write_into_a_lost_bucket_is_made_good_at_once(nats: NatsServer,
         await w.bus.api("STREAM.DELETE.KV_definitions")
         await w.trigger("t", SINK)
         async with data_plane(w.bus) as plane:
-            await eventually(lambda: plane.is_loaded and plane.triggers, "the snapshot is complete again", within_s=20)
+            await eventually(lambda: plane.is_loaded and plane.triggers, "the snapshot is complete again")
             assert len(plane.brokers) == 1
 
 

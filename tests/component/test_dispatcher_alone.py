@@ -195,7 +195,7 @@ async def test_an_event_that_ends_dispatchers_is_set_aside_and_all_others_are_de
             assert letter.trigger == trigger
             assert letter.facts.reason == f"it ended two dispatchers that ran nothing else ({how})"
             assert letter.facts.sequence == 21
-            await here.until_settled(within_s=20)
+            await here.until_settled()
             deaths = dispatcher.deaths
             assert deaths <= 2
             assert dispatcher.running is not None
@@ -272,7 +272,7 @@ async def test_an_event_that_no_filter_survives_is_set_aside(nats: NatsServer, t
             assert letter.event.attributes["type"] == POISON
             assert letter.trigger is None
             assert letter.facts.reason == "no filter survives it: asked about it alone, none answered"
-            await here.until_settled(within_s=20)
+            await here.until_settled()
             deaths = filters.deaths
             ids += await here.send_many(5)
             await here.until_settled()
@@ -294,7 +294,7 @@ async def test_the_one_among_many_suspects_that_is_to_blame_is_found(nats: NatsS
         await held_twice(here, 50)
         async with supervised("dispatcher", tmp_path, nats.url, _DIES_AT_AN_ATTEMPT) as dispatcher:
             [letter] = await until_kept(here)
-            await here.until_settled(within_s=20)
+            await here.until_settled()
             assert (letter.facts.sequence, letter.trigger) == (26, "t")
             assert set(there.ids) == set(ids)
             assert dispatcher.deaths == 0
@@ -312,7 +312,7 @@ async def test_suspects_that_do_no_harm_are_delivered_once(nats: NatsServer) -> 
         ids += await here.send_many(20)
         await here.until_settled(within_s=30)
         assert sorted(there.ids) == sorted(ids)
-        letters = await here.dead_letters(len(ids), within_s=20)
+        letters = await here.dead_letters(len(ids))
         assert {letter.facts.status for letter in letters} == {400}  # refused by the sink, as ever
         assert metric("scaup_set_aside_events_total", namespace="default", broker="one") == before
 
@@ -352,7 +352,7 @@ async def test_nats_that_is_killed_during_a_trial_sets_nothing_aside(nats: NatsS
         await held_twice(here, 3)
         slow = {"SCAUP_DISPATCHER_SLOW_SECONDS": "60"}
         async with supervised("dispatcher", tmp_path, nats.url, **slow) as dispatcher:
-            await eventually(lambda: len(there.requests) == 3, "they are tried", within_s=20)
+            await eventually(lambda: len(there.requests) == 3, "they are tried")
             assert dispatcher.running is not None
             [child] = children(dispatcher.running.process.pid)
             nats.kill()
@@ -376,12 +376,12 @@ async def test_a_dispatcher_that_stops_ends_its_child_and_hands_its_suspects_bac
         await held_twice(here, 1)
         slow = {"SCAUP_DISPATCHER_SLOW_SECONDS": "60"}
         with service("dispatcher", tmp_path, nats.url, **slow) as first:
-            await eventually(lambda: there.requests, "it is tried", within_s=20)
+            await eventually(lambda: there.requests, "it is tried")
             [child] = children(first.process.pid)
             assert await first.stopped(signal.SIGTERM) == 0
             assert is_gone(child)
         there.script = lambda _request: OK
         await here.dispatcher()
-        await here.until_settled(within_s=20)
+        await here.until_settled()
         assert set(there.ids) == {sent}
         assert await here.dead_letters() == []

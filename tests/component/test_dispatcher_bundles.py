@@ -70,7 +70,7 @@ async def test_dispatcher_that_stops_in_the_middle_of_a_bundle_leaves_the_rest_o
         await first.stop()
         assert await here.queue_size() == 200 - len(there.requests)
         await here.dispatcher(replica="second")
-        await here.until_queues_hold(0, within_s=20)
+        await here.until_queues_hold(0)
         assert sorted(there.ids) == sorted(ids)
 
 

@@ -105,7 +105,7 @@ async def test_a_killed_dispatcher_goes_on_where_it_was(nats: NatsServer, tmp_pa
                 found = await record(here)
                 return found is not None and not found.is_done and found.progress.queued > 0
 
-            await eventually(is_under_way, "it is under way", within_s=20)
+            await eventually(is_under_way, "it is under way")
             first.process.kill()
         assert not (await record(here) or await done(here)).is_done
         with service("dispatcher", tmp_path, nats.url, **short_queue_waits(tmp_path / "short")) as second:
@@ -123,7 +123,7 @@ async def test_nothing_is_missed_when_nats_is_killed_in_the_middle(nats: NatsSer
             sent += await here.send_many(1000)
         await here.until_settled(within_s=30)
         await here.trigger("new", new.url, start="all")
-        await eventually(lambda: len(new.ids) > 10, "it is under way", within_s=20)
+        await eventually(lambda: len(new.ids) > 10, "it is under way")
         nats.kill()
         nats.start()
         await eventually(lambda: set(new.ids) == set(sent), "it has its whole history", within_s=40)

@@ -80,7 +80,7 @@ async def test_retries_that_wait_are_taken_over_by_the_next_owner_once(nats: Nat
         second = await here.dispatcher(replica="second")
         await eventually(lambda: len(there.requests) >= 60, "they are tried again")
         await second.stop()
-        await eventually(lambda: all(tries.get(event_id) == 3 for event_id in ids), "all are delivered", within_s=20)
+        await eventually(lambda: all(tries.get(event_id) == 3 for event_id in ids), "all are delivered")
         await here.until_queues_hold(0)
         assert set(tries.values()) == {3}
 

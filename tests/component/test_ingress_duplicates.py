@@ -162,7 +162,7 @@ async def test_what_is_known_outlives_a_killed_nats_and_a_killed_ingress(nats: N
                 async def is_accepted(port: int = ingress.port) -> bool:
                     return (await post(port)).status == 202
 
-                _: bool = await eventually(is_accepted, "events are accepted again", within_s=20)
+                _: bool = await eventually(is_accepted, "events are accepted again")
                 await eventually(lambda: bus.is_connected, "the test is connected again")
                 assert await stored_ids(bus) == ["1"], restart
                 await ingress.stopped(signal.SIGKILL)

@@ -148,7 +148,7 @@ async def test_cp_31_a_failure_is_retried_as_often_as_retry_says(nats: NatsServe
         for retry in counts:
             await here.world.trigger(f"away{retry}", "http://127.0.0.1:9/", delivery=delivery(retry=retry))
         await here.producer.post()
-        letters = await here.world.dead_letters((len(failures) + 1) * len(counts), within_s=20)
+        letters = await here.world.dead_letters((len(failures) + 1) * len(counts))
         await until_quiet(here.world)
         paths = [request.path for request in there.requests]
         asked = {f"{kind}{retry}": paths.count(f"/{kind}/{retry}") for kind in failures for retry in counts}
@@ -183,7 +183,7 @@ async def test_cp_36_linear_waits_the_same_each_time_and_exponential_twice_as_lo
             waits = delivery(retry=4, backoff_policy=policy, backoff_delay_s=0.2)
             await here.world.trigger(policy, there.url + policy, delivery=waits)
         await here.producer.post()
-        await here.world.dead_letters(2, within_s=20)
+        await here.world.dead_letters(2)
     for policy, expected in table.items():
         found = gaps(there, "/" + policy)
         assert len(found) == 4

@@ -136,7 +136,7 @@ async def test_retry_after_is_heeded_with_429_and_503_within_its_maximum(nats: N
         for number, row in enumerate(rows):
             await here.world.trigger(f"t{number}", f"{there.url}{number}", delivery=row[0])
         await here.producer.post()
-        await eventually(lambda: len(there.requests) == 2 * len(rows), "each is tried once more", within_s=20)
+        await eventually(lambda: len(there.requests) == 2 * len(rows), "each is tried once more")
         await until_quiet(here.world)
     for number, (name, (*_, least)) in enumerate(WAITS.items()):
         first, second = (request.at for request in there.requests if request.path == f"/{number}")

@@ -87,11 +87,11 @@ async def test_events_are_not_given_up_for_their_age_while_the_clock_is_days_ahe
         def are_looked_at() -> bool:
             return metric("scaup_delivery_attempts_total", **of_trigger("t", outcome="unresolved")) >= before + 3
 
-        await eventually(are_looked_at, "they are looked at", within_s=20)
+        await eventually(are_looked_at, "they are looked at")
         assert await here.queue_size() == 5
         wall.ahead_s = 0.0
         await here.address(key, there.url)
-        await eventually(lambda: sorted(there.ids) == sorted(ids), "all are delivered", within_s=20)
+        await eventually(lambda: sorted(there.ids) == sorted(ids), "all are delivered")
         assert not dead.requests
         assert not await here.dead_letters()
 

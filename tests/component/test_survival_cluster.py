@@ -109,7 +109,7 @@ async def _let_lead(bus: Bus, broker: BrokerDefinition, node: str) -> None:
                 await bus.api(f"{what}.LEADER.STEPDOWN.{place}", wanted, timeout=1)
             return False
 
-        _: bool = await eventually(leads, f"{node} leads {place}", within_s=20)
+        _: bool = await eventually(leads, f"{node} leads {place}")
 
 
 @asynccontextmanager
@@ -177,7 +177,7 @@ async def test_the_buckets_are_kept_on_as_many_servers_as_the_streams_of_a_broke
             async def are_kept() -> bool:
                 return [await _servers_of(here.bus, stream) for stream in every] == [3, 3, 3]
 
-            _: bool = await eventually(are_kept, "the buckets are on three servers", within_s=20)
+            _: bool = await eventually(are_kept, "the buckets are on three servers")
             await here.delete(path)
             await here.broker("later")  # taken in by a bucket that has moved
             await here.until(f"{BROKERS}/later", "TriggerChannelReady", "True")
@@ -199,4 +199,4 @@ async def test_a_service_finds_the_servers_that_live_whatever_the_order_they_are
         async def has_no_problems() -> bool:  # it has, until the cluster has chosen who leads now
             return await problems(BusAccess(servers.url)) == []
 
-        _: bool = await eventually(has_no_problems, "the check is content", within_s=20)
+        _: bool = await eventually(has_no_problems, "the check is content")

@@ -125,12 +125,12 @@ async def test_retry_that_cannot_be_stored_leaves_the_event_in_its_queue(
         sent = await here.send()
         await here.until_queues_hold(1)
         await storage.fill()
-        await eventually(lambda: len(there.requests) >= 4, "it is tried, and goes back to the queue", within_s=20)
+        await eventually(lambda: len(there.requests) >= 4, "it is tried, and goes back to the queue")
         assert await here.queue_size() == 1
         assert not await here.dead_letters()
         there.script = lambda _request: OK
         await storage.make_room()
-        await here.until_queues_hold(0, within_s=20)
+        await here.until_queues_hold(0)
         assert set(there.ids) == {sent}
         assert not await here.dead_letters()
 

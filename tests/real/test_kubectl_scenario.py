@@ -136,5 +136,5 @@ async def test_an_event_goes_where_kubectl_says_until_kubectl_takes_it_all_away(
         async def is_gone() -> bool:
             return await here.post("six", "b") == 404
 
-        _: bool = await eventually(is_gone, "the Broker is gone for producers", within_s=20)
+        _: bool = await eventually(is_gone, "the Broker is gone for producers")
         assert (first.ids, second.ids) == (["one"], ["two", "four"])

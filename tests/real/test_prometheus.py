@@ -68,7 +68,7 @@ class Watched:
             conditions = (self.up.get(8081, path) or {}).get("status", {}).get("conditions", [])
             return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
-        await eventually(is_ready, f"{name} is Ready", within_s=20)
+        await eventually(is_ready, f"{name} is Ready")
 
 
 def is_free(port: int) -> bool:

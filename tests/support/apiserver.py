@@ -152,7 +152,7 @@ async def api_server(nats_url: str, **settings: Any) -> AsyncIterator[ApiClient]
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, read_bufsize=2**21) as session:
             api = ApiClient(port, session, life)
-            await eventually(api.is_ready, "the API is ready", within_s=20)
+            await eventually(api.is_ready, "the API is ready")
             yield api
     finally:
         life.stop()

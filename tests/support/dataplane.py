@@ -38,7 +38,7 @@ from scaup.filter.__main__ import run as run_filter
 from scaup.filter.settings import FilterSettings
 from tests.support.events import BROKER, a_broker, a_trigger, an_event
 from tests.support.services import entries
-from tests.support.waiting import eventually
+from tests.support.waiting import WITHIN_S, eventually
 
 ANYWHERE = Listen("127.0.0.1", 0)
 QUICK = Delivery(retry=3, backoff_policy="linear", backoff_delay_s=0.02, timeout_s=5.0)
@@ -178,7 +178,7 @@ class World:
         info = await self.bus.api(f"CONSUMER.INFO.{stream}.{names.DISPATCH_CONSUMER}")
         return int(info["num_pending"] + info["num_ack_pending"])
 
-    async def until_settled(self, within_s: float = 20.0) -> None:
+    async def until_settled(self, within_s: float = WITHIN_S) -> None:
         """Until every entry that the log has now is acknowledged."""
         stream = names.log_stream(self.broker.uid)
         last = (await self.bus.api(f"STREAM.INFO.{stream}"))["state"]["last_seq"]
@@ -206,13 +206,13 @@ class World:
         """How many events wait in all queues."""
         return (await waiting(self.bus, self.broker.uid)).total()
 
-    async def until_queues_hold(self, count: int, within_s: float = 20.0) -> None:
+    async def until_queues_hold(self, count: int, within_s: float = WITHIN_S) -> None:
         async def holds() -> bool:
             return await self.queue_size() == count
 
         await eventually(holds, f"{count} events are queued", within_s=within_s)
 
-    async def dead_letters(self, count: int = 0, within_s: float = 20.0) -> list[DeadLetter]:
+    async def dead_letters(self, count: int = 0, within_s: float = WITHIN_S) -> list[DeadLetter]:
         """The kept dead letters, when there are ``count`` of them at least."""
 
         async def there_are() -> list[DeadLetter] | None:

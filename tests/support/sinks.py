@@ -168,10 +168,8 @@ class Sink:
             if isinstance(part, bytes):
                 writer.write(part)
                 await writer.drain()
-            elif isinstance(part, asyncio.Event):
-                await part.wait()
             else:
-                await asyncio.sleep(part)
+                await waited(part)
         match reaction.end:
             case "keep":
                 return True
@@ -185,6 +183,11 @@ class Sink:
             case "hang":
                 await reader.read()  # until the other side gives up
         return False
+
+
+async def waited(part: float | asyncio.Event) -> None:
+    """For so many seconds, or until it is set."""
+    await (part.wait() if isinstance(part, asyncio.Event) else asyncio.sleep(part))
 
 
 async def _read(reader: asyncio.StreamReader, connection: int) -> Request | None:

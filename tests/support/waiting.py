@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, overload
+from typing import Final, TypeVar, overload
 
 T = TypeVar("T")
 
+WITHIN_S: Final = 20.0
+"""Far from what is well: machines stand still for seconds."""
+
 
 @overload
-async def eventually(condition: Callable[[], Awaitable[T]], what: str, *, within_s: float = 20.0) -> T: ...
+async def eventually(condition: Callable[[], Awaitable[T]], what: str, *, within_s: float = WITHIN_S) -> T: ...
 @overload
-async def eventually(condition: Callable[[], T], what: str, *, within_s: float = 20.0) -> T: ...
-async def eventually(condition: Callable[[], object], what: str, *, within_s: float = 20.0) -> object:
+async def eventually(condition: Callable[[], T], what: str, *, within_s: float = WITHIN_S) -> T: ...
+async def eventually(condition: Callable[[], object], what: str, *, within_s: float = WITHIN_S) -> object:
     """Ask again and again until ``condition`` gives something true, and give that back."""
     end = time.monotonic() + within_s
     while True:
@@ -29,7 +32,7 @@ async def eventually(condition: Callable[[], object], what: str, *, within_s: fl
         await asyncio.sleep(0.01)
 
 
-def wait_for(condition: Callable[[], T], what: str, within_s: float = 20.0) -> T:
+def wait_for(condition: Callable[[], T], what: str, within_s: float = WITHIN_S) -> T:
     """Ask again and again until ``condition`` gives something true, and give that back."""
     end = time.monotonic() + within_s
     while not (found := condition()):

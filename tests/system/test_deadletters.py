@@ -117,7 +117,7 @@ async def test_a_purge_asks_removes_what_was_selected_and_says_so(tmp_path: Path
 async def test_command_and_dispatcher_are_killed_in_the_middle_and_nothing_is_lost(tmp_path: Path) -> None:
     async with dead(tmp_path, 60) as (person, there):
         process = person.starts("deadletters", "replay", "--all", "--rate", "20")
-        await eventually(lambda: len(there.requests) >= 10, "some are delivered", within_s=20)
+        await eventually(lambda: len(there.requests) >= 10, "some are delivered")
         process.kill()
         process.communicate()
         assert len(await person.letters()) > 0
@@ -133,7 +133,7 @@ async def test_command_and_dispatcher_are_killed_in_the_middle_and_nothing_is_lo
 async def test_ctrl_c_stops_a_replay_safely_and_says_how_to_go_on(tmp_path: Path) -> None:
     async with dead(tmp_path, 30) as (person, there):
         process = person.starts("deadletters", "replay", "--all", "--rate", "5")
-        await eventually(lambda: len(there.requests) >= 3, "some are delivered", within_s=20)
+        await eventually(lambda: len(there.requests) >= 3, "some are delivered")
         process.send_signal(signal.SIGINT)
         said, _ = await asyncio.to_thread(process.communicate, timeout=20)
         assert process.returncode == 130

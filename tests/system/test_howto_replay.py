@@ -62,5 +62,5 @@ async def test_every_command_of_the_page_does_what_the_page_says(tmp_path: Path)
             said = json.loads(done(get, tmp_path))["status"].get("annotations", {}).get("scaup.dev/start")
             return bool(said == "done: 2 of 2 events queued")
 
-        await eventually(is_done, "the new Trigger has its history", within_s=20)
+        await eventually(is_done, "the new Trigger has its history")
         await eventually(lambda: ids(up, 8089)[-2:] == ["r1", "r2"], "its sink has it")

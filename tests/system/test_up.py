@@ -85,9 +85,9 @@ async def test_every_child_that_is_killed_comes_back_and_events_go_on(tmp_path: 
             os.kill(up.children()[name], signal.SIGKILL)
             up.wait_for(f"{name} was ended by SIGKILL; starting it again now.")
             up.wait_for(f"{name} is ready again")
-            await eventually(partial(is_taken, up, str(number)), f"an event after {name}", within_s=20)
+            await eventually(partial(is_taken, up, str(number)), f"an event after {name}")
         wanted = {str(number) for number in range(6)}
-        await eventually(lambda: wanted <= set(ids(up, 8088)), "every accepted event is there", within_s=20)
+        await eventually(lambda: wanted <= set(ids(up, 8088)), "every accepted event is there")
 
 
 def is_taken(up: Up, event_id: str) -> bool:

@@ -55,7 +55,11 @@ class Capacity:
 
         A sample that is late counts before it is taken: who looks first after a standstill knows of it, too.
         """
-        return self._lag_s + _WEIGHT * max(time.monotonic() - self._sample_at - self._lag_s, 0.0)
+        return max(self._lag_s, self._lag_with_sample(time.monotonic()))
+
+    def _lag_with_sample(self, now: float) -> float:
+        """The average once the sample that is due is taken."""
+        return self._lag_s + _WEIGHT * (now - self._sample_at - self._lag_s)
 
     @property
     def share(self) -> float:
@@ -111,7 +115,7 @@ class Capacity:
             await asyncio.sleep(_SAMPLE_S)
             now = time.monotonic()
             elapsed, last = now - last, now
-            self._lag_s += _WEIGHT * (elapsed - _SAMPLE_S - self._lag_s)
+            self._lag_s = self._lag_with_sample(now)
             rate = self.finished / elapsed
             self.finished = 0
             self._delivery_rate += _WEIGHT * (self.delivered / elapsed - self._delivery_rate)
